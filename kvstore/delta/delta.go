@@ -1,0 +1,231 @@
+// Package delta keeps in memory what is committed and not yet in pages: for each
+// key the outcome of all changes since the last freeze, and the ranges that were
+// deleted as a whole.
+//
+// A Delta is changed by one goroutine. Freeze hands out an immutable state in
+// constant time, which any number of goroutines read without a lock.
+//
+// # What lies below
+//
+// A delta lies over another delta or over the page tree. An entry says what is
+// to become of the pair below it when the two are merged: a put may inherit its
+// birth and metadata, and whatever is covered drops what it owned (a blob's
+// chunks), unless it was moved away first. The first change of a key since the
+// freeze decides that, since later ones cover the delta's own entry only. So
+// applying the same changes once more, to a state that has them already, changes
+// nothing: recovery relies on it.
+//
+// Keys are internal keys: a keyspace byte, then the key.
+package delta
+
+import "bytes"
+
+// Flags of an entry.
+type Flags uint8
+
+const (
+	// Deleted: there is no such pair.
+	Deleted Flags = 1 << iota
+	// Fresh: the pair below, if any, has nothing to do with this one. Without it
+	// a put inherits birth and, without HasMeta, metadata from below.
+	Fresh
+	// HasMeta: Meta counts, even if it is empty.
+	HasMeta
+	// Blob: Value is a reference to chunks.
+	Blob
+	// Link: Value names a body.
+	Link
+	// Brought: Modified was given by the writer.
+	Brought
+	// Moved: the pair below was moved away before it was covered: it owns nothing.
+	Moved
+)
+
+// An Entry is the outcome of the changes of one key, or a deleted range. It is
+// not changed any more once it is in a delta.
+type Entry struct {
+	Key   []byte
+	Value []byte // a deleted range: its end, exclusive
+	Meta  []byte
+
+	Birth    uint64 // of the pair, unless it inherits one and there is one below
+	Modified uint64
+	Version  uint64
+	Flags    Flags
+}
+
+// Has says whether all of the given flags are set.
+func (e *Entry) Has(f Flags) bool { return e.Flags&f == f }
+
+// Delta is an ordered map of entries and a set of deleted ranges. The zero value
+// is empty and ready to use.
+type Delta struct {
+	points tree
+	ranges tree // disjoint; an entry's key is the start, its value the end
+
+	// Dropped is called, if set, for each put of this delta that a later change
+	// covers, unless the pair was moved; next is what covers it, or nil. What the
+	// put owned ends here, since nothing below knows of it. It may change the
+	// delta at keys other than the one at hand.
+	Dropped func(old, next *Entry)
+}
+
+// Freeze answers the present state; d may go on changing, and the answer too.
+func (d *Delta) Freeze() *Delta {
+	// Both sides take a generation above that of every node they share.
+	d.points.generation++
+	d.ranges.generation++
+	f := *d
+	return &f
+}
+
+// Len is the number of entries, deletions included.
+func (d *Delta) Len() int { return d.points.length }
+
+// Ranges is the number of deleted ranges.
+func (d *Delta) Ranges() int { return d.ranges.length }
+
+// Get is the entry of key, or nil.
+func (d *Delta) Get(key []byte) *Entry { return d.points.get(key) }
+
+// Covering is the deleted range that holds key, or nil.
+func (d *Delta) Covering(key []byte) *Entry {
+	if d.ranges.root == nil {
+		return nil
+	}
+	r := d.ranges.floor(key)
+	if r == nil || (len(r.Value) > 0 && bytes.Compare(key, r.Value) >= 0) {
+		return nil
+	}
+	return r
+}
+
+// Iterator walks the entries; RangeIterator the deleted ranges, by their starts.
+func (d *Delta) Iterator() Iterator      { return d.points.iterator() }
+func (d *Delta) RangeIterator() Iterator { return d.ranges.iterator() }
+
+// Put applies a put: e.Flags says what it brings (Fresh, HasMeta, Blob, Link,
+// Brought), e.Birth what a created pair gets. The delta keeps e and changes what
+// e inherits.
+func (d *Delta) Put(e *Entry) {
+	old := d.points.get(e.Key)
+	switch {
+	case old == nil:
+		if r := d.Covering(e.Key); r != nil {
+			e.Flags |= Fresh | r.Flags&Moved
+		}
+	case old.Has(Deleted):
+		e.Flags |= Fresh | old.Flags&Moved
+	case e.Has(Fresh):
+		e.Flags |= old.Flags & Moved
+	default:
+		e.inherit(old)
+	}
+	d.points.set(e)
+	d.drop(old, e)
+}
+
+func (d *Delta) drop(old, next *Entry) {
+	if d.Dropped != nil && old != nil && !old.Has(Deleted) {
+		d.Dropped(old, next)
+	}
+}
+
+// inherit takes from old, an entry of the same delta, what e does not bring.
+func (e *Entry) inherit(old *Entry) {
+	e.Birth = old.Birth
+	e.Flags |= old.Flags & (Fresh | Moved)
+	if !e.Has(HasMeta) {
+		e.Meta = old.Meta
+		e.Flags |= old.Flags & HasMeta
+	}
+}
+
+// Delete applies a deletion; moved says that the pair goes on under another key.
+func (d *Delta) Delete(key []byte, version uint64, moved bool) {
+	e := &Entry{Key: key, Version: version, Flags: Deleted}
+	old := d.points.get(key)
+	switch {
+	case old != nil:
+		e.Flags |= old.Flags & Moved
+	case d.Covering(key) != nil:
+		e.Flags |= d.Covering(key).Flags & Moved
+	case moved:
+		e.Flags |= Moved
+	}
+	d.points.set(e)
+	if !moved {
+		d.drop(old, nil)
+	}
+}
+
+// DeleteRange applies the deletion of all keys from start to before end (empty:
+// without end). Ranges that are deleted already keep what was decided for what
+// lies below them.
+func (d *Delta) DeleteRange(start, end []byte, version uint64, moved bool) {
+	d.deletePoints(start, end, version, moved)
+	var flags Flags
+	if moved {
+		flags = Moved
+	}
+	for _, gap := range d.gaps(start, end) {
+		d.ranges.set(&Entry{Key: gap[0], Value: gap[1], Version: version, Flags: flags | Deleted})
+	}
+}
+
+// deletePoints makes every entry in the range a deletion, which keeps what its
+// key has decided for the pair below.
+func (d *Delta) deletePoints(start, end []byte, version uint64, moved bool) {
+	var dead []*Entry
+	for it, ok := d.seek(start); ok; ok = it.Next() {
+		e := it.Entry()
+		if len(end) > 0 && bytes.Compare(e.Key, end) >= 0 {
+			break
+		}
+		if !e.Has(Deleted) {
+			dead = append(dead, e)
+		}
+	}
+	for _, e := range dead {
+		d.points.set(&Entry{Key: e.Key, Version: version, Flags: Deleted | e.Flags&Moved})
+		if !moved {
+			d.drop(e, nil)
+		}
+	}
+}
+
+func (d *Delta) seek(key []byte) (Iterator, bool) {
+	it := d.points.iterator()
+	ok := it.Seek(key)
+	return it, ok
+}
+
+// gaps are the parts of the range that no deleted range covers yet.
+func (d *Delta) gaps(start, end []byte) [][2][]byte {
+	var gaps [][2][]byte
+	at := start
+	if r := d.Covering(at); r != nil {
+		if len(r.Value) == 0 {
+			return nil
+		}
+		at = r.Value
+	}
+	it := d.ranges.iterator()
+	for ok := it.Seek(at); ok; ok = it.Next() {
+		r := it.Entry()
+		if len(end) > 0 && bytes.Compare(r.Key, end) >= 0 {
+			break
+		}
+		if bytes.Compare(at, r.Key) < 0 {
+			gaps = append(gaps, [2][]byte{at, r.Key})
+		}
+		if len(r.Value) == 0 {
+			return gaps
+		}
+		at = r.Value
+	}
+	if len(end) == 0 || bytes.Compare(at, end) < 0 {
+		gaps = append(gaps, [2][]byte{at, end})
+	}
+	return gaps
+}
