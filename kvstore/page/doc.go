@@ -36,33 +36,33 @@
 //
 // A page goes on with
 //
-//	    12      1  version: 1
-//	    13      1  level: 0 a leaf, else one more than its children's
-//	    14      1  keyspace of a leaf; 0 in an inner page
-//	    15      1  flags: bit 0 cells are in protocol v1's encoding (a leaf);
-//	               the others are zero
-//	    16      2  n: number of entries or children, at least 1
-//	    18      2  length of the lower fence
-//	    20      2  length of the upper fence; ffff: unbounded above
-//	    22      2  length of the prefix
-//	    24      8  base: the smallest birth in the leaf; 0 in an inner page
+//	12      1  version: 1
+//	13      1  level: 0 a leaf, else one more than its children's
+//	14      1  keyspace of a leaf; 0 in an inner page
+//	15      1  flags: bit 0 cells are in protocol v1's encoding (a leaf);
+//	           the others are zero
+//	16      2  n: number of entries or children, at least 1
+//	18      2  length of the lower fence
+//	20      2  length of the upper fence; ffff: unbounded above
+//	22      2  length of the prefix
+//	24      8  base: the smallest birth in the leaf; 0 in an inner page
 //
 // The parts follow each other without a gap. A leaf:
 //
-//	   4 n  heads
-//	   2 n  offsets of the cells
-//	   2 n  offsets of the attributes
-//	        lower fence, upper fence
-//	        attributes of the entries, in key order
-//	        cells of the entries, in key order, to the end of the page
+//	4 n  heads
+//	2 n  offsets of the cells
+//	2 n  offsets of the attributes
+//	     lower fence, upper fence
+//	     attributes of the entries, in key order
+//	     cells of the entries, in key order, to the end of the page
 //
 // An inner page:
 //
-//	   4 n  heads
-//	   2 n  offsets of the cells
-//	  16 n  children
-//	        lower fence, upper fence
-//	        cells of the separators, in key order, to the end of the page
+//	 4 n  heads
+//	 2 n  offsets of the cells
+//	16 n  children
+//	      lower fence, upper fence
+//	      cells of the separators, in key order, to the end of the page
 //
 // The lower fence is inclusive, the upper exclusive. All keys and separators of a
 // page lie within them. An upper fence is not empty. The tree leads to a page
@@ -78,24 +78,24 @@
 //
 // The cell of an entry, in a leaf with flag bit 0:
 //
-//	     1  length of the key
-//	        key
-//	     1  length of the value
-//	        value
+//	1  length of the key
+//	   key
+//	1  length of the value
+//	   value
 //
 // that is the encoding of protocol v1, so that a run of cells is its answer to a
 // RANGE. The flag is set exactly if every key and value is at most 255 bytes
 // and none is a blob or a link. The cell of any other leaf:
 //
-//	     2  length of the key
-//	        key
-//	     2  length of the value
-//	        value, or what stands for it: see Blob and Link
+//	2  length of the key
+//	   key
+//	2  length of the value
+//	   value, or what stands for it: see Blob and Link
 //
 // The cell of a separator:
 //
-//	     2  length
-//	        separator
+//	2  length
+//	   separator
 //
 // Entry i of an inner page is a lower bound of the keys in child i. The first
 // separator is empty and means the lower fence; the others ascend. They are
@@ -103,19 +103,19 @@
 //
 // The attributes of an entry:
 //
-//	     1  flags: see Flags
-//	        varint: birth - base
-//	        zigzag: modified - birth, if flag bit 0 is set, and then not 0
-//	        zigzag: version - modified, if flag bit 1 is set, and then not 0
-//	        varint: length of the metadata, if flag bit 2 is set, and then not 0
-//	        metadata
+//	1  flags: see Flags
+//	   varint: birth - base
+//	   zigzag: modified - birth, if flag bit 0 is set, and then not 0
+//	   zigzag: version - modified, if flag bit 1 is set, and then not 0
+//	   varint: length of the metadata, if flag bit 2 is set, and then not 0
+//	   metadata
 //
 // A child:
 //
-//	     8  block
-//	     2  offset in the block, in steps of 64 bytes
-//	     2  length, in steps of 64 bytes, rounded up
-//	     4  CRC: bytes 4 to 8 of the child
+//	8  block
+//	2  offset in the block, in steps of 64 bytes
+//	2  length, in steps of 64 bytes, rounded up
+//	4  CRC: bytes 4 to 8 of the child
 //
 // So what is read is what was written there and meant: a stale, misplaced or
 // rotten page differs from its parent's CRC.
