@@ -1,6 +1,9 @@
 package kv
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // Check says whether the transaction is within its limits and has a meaning. The
 // error is ErrTooLarge or ErrInvalid, with what is wrong.
@@ -47,13 +50,55 @@ func (e *Effect) check() error {
 			return err
 		}
 	}
+	if err := e.checkNames(); err != nil {
+		return err
+	}
 	if len(e.Meta) > MetaBytesMax {
 		return fmt.Errorf("metadata of %d bytes: %w", len(e.Meta), ErrTooLarge)
 	}
-	if e.Birth > StampMax || e.Modified > StampMax || (e.Birth != 0 && e.Birth < StampMin) {
-		return fmt.Errorf("stamp out of range: %w", ErrInvalid)
+	for _, s := range [...]Stamp{e.Birth, e.Modified} {
+		if s != 0 && (s < StampMin || s > StampMax) {
+			return fmt.Errorf("stamp %d is out of range: %w", s, ErrInvalid)
+		}
+	}
+	if err := e.checkStaged(); err != nil {
+		return err
 	}
 	return e.checkRange()
+}
+
+// checkNames: names change in space User only. The other spaces' keys say what
+// their pairs are, so these are written and deleted, never moved.
+func (e *Effect) checkNames() error {
+	switch e.Op {
+	case DeletePrefix, Move, MovePrefix, Link:
+		if e.Space != User || e.ToSpace != User {
+			return fmt.Errorf("no such effect outside space User: %w", ErrInvalid)
+		}
+	case Put:
+		if e.Fresh && e.Space == Orphan {
+			return fmt.Errorf("a fresh orphan: %w", ErrInvalid)
+		}
+	}
+	if e.Op == MovePrefix && (bytes.HasPrefix(e.Key, e.To) || bytes.HasPrefix(e.To, e.Key)) {
+		return fmt.Errorf("a prefix moved into itself: %w", ErrInvalid)
+	}
+	return nil
+}
+
+func (e *Effect) checkStaged() error {
+	if len(e.Staged) == 0 {
+		return nil
+	}
+	if len(e.Value) > 0 || (e.Op != Put && e.Op != Patch && e.Op != Append) {
+		return fmt.Errorf("staged data beside a value, or for no value: %w", ErrInvalid)
+	}
+	for _, s := range e.Staged {
+		if s.Bytes < 0 || s.Bytes > ChunkBytes {
+			return fmt.Errorf("staged data of %d bytes: %w", s.Bytes, ErrInvalid)
+		}
+	}
+	return nil
 }
 
 func (e *Effect) hasTo() bool {

@@ -42,23 +42,29 @@ var (
 	ErrClosed = errors.New("store is closed")
 )
 
-// A ConditionError says which guard failed, or which effect found no pair to act
-// on. It is ErrCondition, and ErrNotFound too where an effect needs a pair.
+// A ConditionError says which guard failed (the first of them), or which effect
+// found no pair to act on, or one where there must be none. It is ErrCondition,
+// and ErrNotFound too where an effect needs a pair.
 type ConditionError struct {
 	Guard  int // index of the guard, or -1
 	Effect int // index of the effect, or -1
+	// Exists says that the effect found a pair where there must be none.
+	Exists bool
 }
 
 func (e *ConditionError) Error() string {
 	if e.Guard >= 0 {
 		return fmt.Sprintf("condition not met: guard %d", e.Guard)
 	}
+	if e.Exists {
+		return fmt.Sprintf("condition not met: effect %d needs a key that is free", e.Effect)
+	}
 	return fmt.Sprintf("condition not met: effect %d has no pair to act on", e.Effect)
 }
 
-// Is makes the error ErrCondition, and ErrNotFound for an effect.
+// Is makes the error ErrCondition, and ErrNotFound for an effect without a pair.
 func (e *ConditionError) Is(target error) bool {
-	return target == ErrCondition || (target == ErrNotFound && e.Guard < 0)
+	return target == ErrCondition || (target == ErrNotFound && e.Guard < 0 && !e.Exists)
 }
 
 // A CorruptError says which bytes are wrong, and whose they are.

@@ -110,7 +110,8 @@ type Pair struct {
 }
 
 // Want says which parts of a pair a reader needs; what is not asked for may be
-// left out, and is then zero. Asking for less is faster.
+// left out, and is then zero. Key and Size are always answered. Asking for less
+// is faster.
 type Want uint8
 
 const (
@@ -128,26 +129,31 @@ type GetRequest struct {
 	Key   []byte
 	Want  Want
 	// Offset and Length choose a part of the value; Length 0 means all of it from
-	// Offset on. A part beyond the end is shorter, or empty.
+	// Offset on. A part beyond the end is shorter, or empty; a negative one is
+	// ErrInvalid.
 	Offset, Length int64
 }
 
-// A ScanRequest asks for the pairs with Start <= key < End in order.
+// A ScanRequest asks for the pairs of space User with Start <= key < End in order.
 type ScanRequest struct {
+	// Start and End may have one byte more than a key: a scan can go on right
+	// after the longest. Beyond that they are ErrTooLarge.
 	Start []byte
-	End   []byte // nil: to the end of all keys
+	End   []byte // nil: to the end of all keys; empty but not nil: to nothing
 	// Reverse begins at the last key before End and goes down to Start.
 	Reverse bool
-	// Delimiter, if not nil, is one byte. A key that holds it after its first
+	// Delimiter, if not empty, is one byte. A key that holds it after its first
 	// Skip bytes is answered once as a Prefix that ends with it, whatever follows,
 	// and the scan goes on after all keys with that prefix. A key that ends with
-	// the delimiter there is part of the prefix as well.
+	// the delimiter there is part of the prefix as well. Start and End choose
+	// among keys: a prefix is answered, though it is below Start, if a key in it
+	// is not.
 	Delimiter []byte
 	Skip      int
-	// Limit bounds the entries of the page, 0 meaning ScanEntriesMax.
+	// Limit bounds the entries of the page; 0, or more, means ScanEntriesMax.
 	Limit int
-	// Bytes bounds the keys and values of the page, 0 meaning ScanBytesMax. One
-	// entry is answered even if it is larger.
+	// Bytes bounds the keys and values of the page; 0, or more, means ScanBytesMax.
+	// One entry is answered even if it is larger.
 	Bytes int
 	Want  Want
 	// ValueBytes bounds how much of each value is answered, 0 meaning
@@ -164,8 +170,9 @@ const (
 // A ScanPage is a part of a scan.
 type ScanPage struct {
 	Entries []Pair
-	// More says that the scan has not ended. Next is then where it goes on: the
-	// Start of the next request, or its End when it is Reverse.
+	// More says that the scan has not ended, though nothing may be left. Next is
+	// then where it goes on: the Start of the next request, or its End when it is
+	// Reverse. There is at least one entry if there is more.
 	More bool
 	Next []byte
 }
@@ -213,6 +220,7 @@ type Snapshot interface {
 	Reader
 	// Version is the last change that the snapshot sees.
 	Version() Stamp
+	// Release ends the snapshot; reading it afterwards is ErrClosed.
 	Release() error
 }
 
@@ -220,13 +228,16 @@ type Snapshot interface {
 type WatchRequest struct {
 	Start, End []byte
 	// After is the version after which changes are wanted; 0 means from now on.
+	// Too old a one is found out by Next.
 	After Stamp
 }
 
 // A Watcher yields changes in the order of their versions.
 type Watcher interface {
-	// Next waits for changes. ErrFellBehind: changes have been missed; read the
-	// range again and watch from there.
+	// Next waits for changes, and answers at least one. Those of a transaction
+	// come by one Next, so that the last Version is where another watch can go
+	// on. ErrFellBehind, from then on: changes have been missed; read the range
+	// again and watch from there. After Close it is ErrClosed.
 	Next(ctx context.Context) ([]Change, error)
 	Close() error
 }

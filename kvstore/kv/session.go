@@ -11,26 +11,30 @@ type Session interface {
 	Commit(ctx context.Context, txn *Txn) (Result, error)
 
 	// Pin keeps the pair of key, if it has this birth, from disappearing:
-	// whoever deletes or replaces it moves it to space Orphan in the same
-	// transaction. ErrNotFound: key has no pair of this birth. Pins count.
+	// whoever deletes or replaces it (its last name, if it has several) moves it
+	// to space Orphan in the same transaction. That changes its Version, as any
+	// change of name. A pin stays with the birth, whatever its key becomes.
+	// ErrNotFound: key has no pair of this birth. Pins count.
 	Pin(ctx context.Context, key []byte, birth Stamp) error
 
-	// Unpin takes one pin back. With the last one of all sessions, an orphan is
-	// deleted.
+	// Unpin takes one pin back; ErrInvalid: this session has none. With the last
+	// one of all sessions, an orphan is deleted.
 	Unpin(ctx context.Context, birth Stamp) error
 
-	// Observe begins to deliver changes, of keys that are marked, made by others.
-	// It is called once.
+	// Observe begins to deliver changes, of keys that are marked, made by others,
+	// in the order of their versions. It is called once; again is ErrInvalid.
 	Observe(o Observer) error
 
 	// Mark asks for the next change of key: whether its pair is born, changed,
 	// moved or deleted. Called before reading what is to be cached, it misses no
-	// change. Delivering a change takes the mark away.
+	// change. Delivering a change takes the mark away, with all changes of that
+	// key by the same transaction. The session's own changes leave it.
 	Mark(key []byte)
 
 	// MarkPrefix asks, until Unmark, for every birth, death and move of keys that
 	// begin with prefix, and for every change of pairs pinned by this session
-	// below it.
+	// below it. More may be delivered than was asked for. Marks do not count: one
+	// Unmark takes all of the same prefix back.
 	MarkPrefix(prefix []byte)
 
 	// Unmark takes back MarkPrefix.
@@ -43,7 +47,8 @@ type Session interface {
 	Unstage(staged []Staged)
 
 	// Reserve sets aside room for n more bytes of this session's future commits,
-	// or answers ErrNoSpace; a negative n gives back.
+	// or answers ErrNoSpace; a negative n gives back, at most all. A commit uses
+	// up nothing of it: give back what has been committed.
 	Reserve(ctx context.Context, n int64) error
 
 	// Close ends the session: pins, marks, staged data and reservations.
@@ -79,7 +84,12 @@ const (
 	PrefixMoved
 )
 
-// A Change is one change of a committed transaction.
+// A Change is one change of a committed transaction, of space User. An effect
+// makes one, and one more for every other name of a pair with links. What goes
+// when another pair takes its key (Created, Moved) has no Deleted of its own.
+//
+// Where Birth is 0, the store did not look: a Changed may then be a Created, and
+// a Deleted or PrefixDeleted may have found nothing.
 type Change struct {
 	Op      ChangeOp
 	Key, To []byte
@@ -87,6 +97,6 @@ type Change struct {
 	Version Stamp
 	// Birth is that of the pair, 0 where the store did not need to look it up.
 	Birth Stamp
-	// Offset and Length are the range that changed; Length 0: all of it.
+	// Offset and Length hold the range that changed; Length 0: all of it.
 	Offset, Length int64
 }
