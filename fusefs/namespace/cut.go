@@ -86,15 +86,9 @@ func endsInCutName(text string) bool {
 	return isCutName(text)
 }
 
-// extendCut appends the piece of a virtual directory's name to cut. It is not
-// ok when no text is cut in these two places.
-func extendCut(cut, name string) (longer string, ok bool) {
-	longer = cut + strings.TrimSuffix(name, cutMark)
-	at := 0
-	for at < len(cut) {
-		at += cutAt(longer[at:])
-	}
-	return longer, at == len(cut)
+// extendCut is the cut of the virtual directory called name in that of cut.
+func extendCut(cut, name string) string {
+	return cut + strings.TrimSuffix(name, cutMark)
 }
 
 // cutPrefix is what the components have in common whose texts are cut after
@@ -108,7 +102,7 @@ func cutPrefix(cut string) string {
 	run := cut[at+1:]
 	pads := countPads(run)
 	tail := run[2*pads:]
-	if pads == 0 || len(tail) > 1 || strings.Trim(tail, "02") != "" {
+	if pads == 0 || tail != "" && tail != "0" && tail != "2" {
 		return decodeEscapes(cut)
 	}
 	return decodeEscapes(cut[:at]) + cut[at:at+1+2*(pads-1)]

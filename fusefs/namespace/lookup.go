@@ -97,10 +97,10 @@ func (d Dir) Lookup(name string) (Lookup, error) {
 		return Lookup{Plain: d.main(name)}, nil
 	}
 	if isCutName(name) {
-		return Lookup{Plain: d.virtual(name)}, nil
+		return Lookup{Plain: Target{Kind: Virtual, Cut: extendCut(d.Cut, name)}}, nil
 	}
 	text := d.Cut + name
-	if _, virtual, ok := piece(text, d.Cut); virtual || !ok {
+	if _, _, ok := piece(text, d.Cut); !ok {
 		return Lookup{Plain: Target{Err: ErrReserved}}, nil
 	}
 	return d.lookupText(unguardCut(text)), nil
@@ -117,15 +117,6 @@ func checkName(name string) (percent bool, err error) {
 		return false, ErrBadName
 	}
 	return strings.IndexByte(name, '%') >= 0, nil
-}
-
-// virtual is the target of a virtual directory's name.
-func (d Dir) virtual(name string) Target {
-	cut, ok := extendCut(d.Cut, name)
-	if !ok {
-		return Target{Err: ErrReserved}
-	}
-	return Target{Kind: Virtual, Cut: cut}
 }
 
 // main is the target that a component has by itself.

@@ -74,10 +74,16 @@ func isPaddedNul(s string) bool {
 	return strings.HasPrefix(s[2*countPads(s):], "00")
 }
 
+// mayHoldNul rules out most strings without a walk through them.
+func mayHoldNul(s string) bool {
+	at := strings.IndexByte(s, '%')
+	return at >= 0 && strings.Contains(s[at:], "00")
+}
+
 // encodeEscapes writes each NUL as %00 and puts a pad into each literal member
 // of its family.
 func encodeEscapes(s string) string {
-	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, 0) < 0 {
+	if strings.IndexByte(s, 0) < 0 && !mayHoldNul(s) {
 		return s
 	}
 	var b strings.Builder
@@ -96,7 +102,7 @@ func encodeEscapes(s string) string {
 
 // decodeEscapes is the inverse of encodeEscapes.
 func decodeEscapes(s string) string {
-	if strings.IndexByte(s, '%') < 0 {
+	if !mayHoldNul(s) {
 		return s
 	}
 	var b strings.Builder
