@@ -47,6 +47,11 @@ func Next(buf []byte, recordMax int) (Packet, int, error) {
 	return Packet{ID: binary.BigEndian.Uint64(buf), Record: record}, n, nil
 }
 
+// Open is Next for the bytes of exactly one packet that Next has judged before.
+func Open(packet []byte) Packet {
+	return Packet{ID: binary.BigEndian.Uint64(packet), Record: packet[headerBytes : len(packet)-trailerBytes]}
+}
+
 // packetBytes is the length of the packet that begins buf, from its header: 0
 // when the header is not complete.
 func packetBytes(buf []byte, recordMax int) (int, error) {

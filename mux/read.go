@@ -1,0 +1,194 @@
+package mux
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"kivaloo/kvstore/kv"
+	"kivaloo/mux/wire"
+)
+
+const (
+	// putBytes of answers are gathered before they are queued, so that the sender
+	// starts while the rest is being read.
+	putBytes = 16 << 10
+	// rangeBytesMax bounds the pairs of one RANGE. More bytes at once gain
+	// nothing, and a client reads on from next.
+	rangeBytesMax = 64 << 10
+	// rangePairsMax bounds the number of tiny ones.
+	rangePairsMax = 4096
+)
+
+// The largest put: almost putBytes, and a RANGE whose last pair is beyond its
+// limit. connBytesMin has to hold it.
+const _ = uint(connBytesMin - putBytes - rangeBytesMax - 2*rangePairsMax - wire.PairMax - wire.RangeOverhead - wire.PacketOverhead)
+
+// errTooLong: a pair that protocol v1 cannot carry. It is never skipped or cut.
+var errTooLong = errors.New("a pair is beyond the 255 bytes that protocol v1 carries")
+
+// answerReads answers the reads that gather noted.
+func (c *conn) answerReads() error {
+	if len(c.in.reads) == 0 {
+		return nil
+	}
+	answers, err := newBuffer(), error(nil)
+	for _, at := range c.in.reads {
+		if answers, err = c.answerRead(answers, c.in.buffer()[at.start:at.end]); err != nil {
+			break
+		}
+		if len(answers) >= putBytes {
+			c.out.put(answers)
+			answers = answers[:0]
+		}
+	}
+	c.out.put(answers)
+	recycle(answers)
+	return err
+}
+
+// answerRead appends the answer of one read. Its packet was checked by gather.
+func (c *conn) answerRead(dst, raw []byte) ([]byte, error) {
+	req, err := wire.DecodeRequest(wire.Open(raw))
+	if err != nil {
+		return dst, err
+	}
+	done := dst
+	switch req.Type {
+	case wire.Params:
+		return wire.AppendParams(dst, req.ID, wire.StringMax, wire.StringMax), nil
+	case wire.Get:
+		done, err = c.get(dst, &req)
+	case wire.Range:
+		done, err = c.scan(dst, &req)
+	}
+	if err != nil {
+		return dst, c.storeFailed(req.Type, err)
+	}
+	return done, nil
+}
+
+func (c *conn) get(dst []byte, req *wire.Request) ([]byte, error) {
+	// One byte more than fits is enough to know that it does not.
+	pair, err := c.srv.store.Get(c.srv.ctx, kv.GetRequest{Key: req.Key, Want: kv.WantValue, Length: wire.StringMax + 1})
+	switch {
+	case errors.Is(err, kv.ErrNotFound):
+		return wire.AppendStatus(dst, req.ID, wire.StatusNotDone), nil
+	case err != nil:
+		return dst, err
+	case pair.Size > wire.StringMax:
+		return dst, fmt.Errorf("%w: its value has %d", errTooLong, pair.Size)
+	}
+	return wire.AppendValue(dst, req.ID, pair.Value), nil
+}
+
+func (c *conn) scan(dst []byte, req *wire.Request) ([]byte, error) {
+	if len(req.End) > 0 && bytes.Compare(req.Key, req.End) >= 0 {
+		return wire.End(wire.BeginRange(dst, req.ID, 0, req.End), len(dst)), nil
+	}
+	page, err := c.page(req)
+	if err != nil {
+		return dst, err
+	}
+	count, next, err := c.sayable(page, rangeBytes(req), req.End)
+	if err != nil {
+		return dst, err
+	}
+	start := len(dst)
+	dst = wire.BeginRange(dst, req.ID, count, next)
+	for _, pair := range page.Entries[:count] {
+		dst = wire.AppendPair(dst, pair.Key, pair.Value)
+	}
+	return wire.End(dst, start), nil
+}
+
+// page scans until there is something to answer.
+func (c *conn) page(req *wire.Request) (kv.ScanPage, error) {
+	scan := kv.ScanRequest{
+		Start: req.Key,
+		End:   endOf(req.End),
+		Limit: rangePairsMax,
+		// One pair more than is answered: next is its key, as the original's is.
+		Bytes:      rangeBytes(req) + wire.PairMax,
+		Want:       kv.WantValue,
+		ValueBytes: wire.StringMax,
+	}
+	for {
+		page, err := c.srv.store.Scan(c.srv.ctx, scan)
+		if err != nil || len(page.Entries) > 0 || !page.More {
+			return page, err
+		}
+		scan.Start = page.Next
+	}
+}
+
+// rangeBytes is how many bytes of pairs a RANGE may answer.
+func rangeBytes(req *wire.Request) int { return int(min(req.Max, rangeBytesMax)) }
+
+// endOf translates the end of a RANGE, where empty means beyond every key.
+func endOf(end []byte) []byte {
+	if len(end) == 0 {
+		return nil
+	}
+	return end
+}
+
+// sayable answers how many pairs of the page can be sent, and the next that goes
+// with them: every pair of the store before next is among them.
+func (c *conn) sayable(page kv.ScanPage, bytesMax int, end []byte) (count int, next []byte, err error) {
+	count = fitting(page.Entries, bytesMax)
+	switch {
+	case count < len(page.Entries):
+		next = page.Entries[count].Key
+	case page.More:
+		next = page.Next
+	default:
+		return count, end, nil
+	}
+	if count == 0 {
+		return 0, nil, fmt.Errorf("%w: its key has %d, its value %d", errTooLong, len(next), page.Entries[0].Size)
+	}
+	if short, ok := separator(page.Entries[count-1].Key, next); ok {
+		return count, short, nil
+	}
+	if count > 1 { // leave the last one to the next RANGE
+		return count - 1, page.Entries[count-1].Key, nil
+	}
+	return c.lookAhead(page.Entries[0].Key, next, end)
+}
+
+// lookAhead finds a next for a single pair with a full key, which the store says
+// is followed by a longer one. It may only have meant "the first key after".
+func (c *conn) lookAhead(last, from, end []byte) (count int, next []byte, err error) {
+	page, err := c.srv.store.Scan(c.srv.ctx, kv.ScanRequest{Start: from, End: endOf(end), Limit: 1})
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(page.Entries) == 0 {
+		return 1, end, nil
+	}
+	if short, ok := separator(last, page.Entries[0].Key); ok {
+		return 1, short, nil
+	}
+	return 0, nil, fmt.Errorf("%w: its key has %d and begins with a full one", errTooLong, len(page.Entries[0].Key))
+}
+
+// fitting counts the pairs before the first that cannot be sent or goes beyond
+// the limit. The first one may.
+func fitting(pairs []kv.Pair, bytesMax int) int {
+	total := 0
+	for i, pair := range pairs {
+		total += len(pair.Key) + len(pair.Value)
+		if len(pair.Key) > wire.StringMax || pair.Size > wire.StringMax || i > 0 && total > bytesMax {
+			return i
+		}
+	}
+	return len(pairs)
+}
+
+// separator is a key that fits, above last and not above next: next itself, or
+// its beginning. There is none when next begins with last, which is full.
+func separator(last, next []byte) ([]byte, bool) {
+	short := next[:min(len(next), wire.StringMax)]
+	return short, bytes.Compare(short, last) > 0
+}
