@@ -1,102 +1,51 @@
 package kvtest
 
-import (
-	"fmt"
-	"slices"
-	"strings"
+var nameCases = []effectCase{
+	{"move/to a free key", effects(put("k", "v")), effects(move("k", "l")), pairs{"l": "v"}, nil},
+	{"move/over a pair", effects(put("k", "v"), put("l", "w")), effects(move("k", "l")), pairs{"l": "v"}, nil},
+	{"move/to itself", effects(put("k", "v")), effects(move("k", "k")), pairs{"k": "v"}, nil},
+	{"move/no pair", effects(put("l", "w")), effects(move("k", "l")), pairs{"l": "w"}, missing(0)},
+	{"move/to and from the empty key", effects(put("k", "v")), effects(move("k", ""), move("", "l")), pairs{"l": "v"}, nil},
+	{"move/there and back", effects(put("k", "v")), effects(move("k", "l"), move("l", "k")), pairs{"k": "v"}, nil},
+	{"move/exchange", effects(put("k", "v"), put("l", "w")), effects(move("k", "t"), move("l", "k"), move("t", "l")), pairs{"k": "w", "l": "v"}, nil},
+	{"move/then put", effects(put("k", "v")), effects(move("k", "l"), put("k", "new")), pairs{"k": "new", "l": "v"}, nil},
+	{"move/then delete what it covered", effects(put("k", "v"), put("l", "w")), effects(move("k", "l"), del("l")), pairs{}, nil},
+	{"move/what this transaction put", nil, effects(put("k", "v"), move("k", "l")), pairs{"l": "v"}, nil},
 
-	"kivaloo/kvstore/kv"
-)
+	{"prefix/delete", effects(put("a", ""), put("a/", "m"), put("a/b", "1"), put("a/\xff", "2"), put("a0", "")), effects(delPrefix("a/")), pairs{"a": "", "a0": ""}, nil},
+	{"prefix/delete all", effects(put("", ""), put("a", ""), put("\xff\xff", "")), effects(delPrefix("")), pairs{}, nil},
+	{"prefix/delete of 0xff", effects(put("\xfe", ""), put("\xff", ""), put("\xff\xff", "")), effects(delPrefix("\xff")), pairs{"\xfe": ""}, nil},
+	{"prefix/delete nothing", effects(put("a", "")), effects(delPrefix("b")), pairs{"a": ""}, nil},
+	{"prefix/delete, then put", effects(put("a/b", "1"), put("a/c", "2")), effects(delPrefix("a/"), put("a/c", "3")), pairs{"a/c": "3"}, nil},
+	{"prefix/put, then delete", effects(put("a/b", "1")), effects(put("a/c", "2"), delPrefix("a/")), pairs{}, nil},
+	{"prefix/delete, put, delete, put", nil, effects(put("a/b", "1"), delPrefix("a/"), put("a/b", "2"), delPrefix("a"), patch("a/b", 1, "x")), pairs{"a/b": "\x00x"}, nil},
 
-// The effects on names: who leads to which body.
+	{"prefix/move", effects(put("a/", "m"), put("a/b", "1"), put("a/c/d", "2"), put("a", "no")), effects(movePrefix("a/", "z/")), pairs{"z/": "m", "z/b": "1", "z/c/d": "2", "a": "no"}, nil},
+	{"prefix/move to a longer one", effects(put("a/b", "1")), effects(movePrefix("a/", "b/c/d/")), pairs{"b/c/d/b": "1"}, nil},
+	{"prefix/move to a shorter one", effects(put("a/b/c", "1"), put("a/x", "")), effects(movePrefix("a/b/", "b/")), pairs{"b/c": "1", "a/x": ""}, nil},
+	{"prefix/move of nothing", effects(put("c", "1")), effects(movePrefix("a/", "b/")), pairs{"c": "1"}, nil},
+	{"prefix/move to where keys are", effects(put("a/b", "1"), put("b/x", "2")), effects(movePrefix("a/", "b/")), pairs{"a/b": "1", "b/x": "2"}, taken(0)},
+	{"prefix/move to where the prefix is a key", effects(put("a/b", "1"), put("b/", "2")), effects(movePrefix("a/", "b/")), pairs{"a/b": "1", "b/": "2"}, taken(0)},
+	{"prefix/move to where keys were", effects(put("a/b", "1"), put("b/x", "2")), effects(delPrefix("b/"), movePrefix("a/", "b/")), pairs{"b/b": "1"}, nil},
+	{"prefix/move, then put below the old", effects(put("a/b", "1")), effects(movePrefix("a/", "b/"), put("a/c", "3")), pairs{"b/b": "1", "a/c": "3"}, nil},
+	{"prefix/move what was moved", effects(put("a/b", "1")), effects(movePrefix("a/", "b/"), movePrefix("b/", "c/"), move("c/b", "x")), pairs{"x": "1"}, nil},
+	{"prefix/move there and back", effects(put("a/b", "1"), put("a/c", "2")), effects(movePrefix("a/", "b/"), movePrefix("b/", "a/")), pairs{"a/b": "1", "a/c": "2"}, nil},
+	{"prefix/move over what a move left", effects(put("a/b", "1"), put("b/c", "2")), effects(movePrefix("b/", "c/"), movePrefix("a/", "b/")), pairs{"b/b": "1", "c/c": "2"}, nil},
 
-func (c *change) delete(at name) {
-	b := c.drop(at)
-	if b != nil && at.space == kv.User {
-		c.tell(kv.Deleted, at.key, "", b.birth)
-	}
-}
-
-func (c *change) deletePrefix(prefix string) {
-	keys := c.below(prefix)
-	for _, key := range keys {
-		c.drop(name{kv.User, key})
-	}
-	if len(keys) > 0 {
-		c.tell(kv.PrefixDeleted, prefix, "", 0)
-	}
-}
-
-// drop takes a name away, and with the last one its body, unless it is pinned.
-// It answers the body that was there, if any.
-func (c *change) drop(at name) *body {
-	b := c.find(at)
-	switch {
-	case b == nil:
-	case len(b.names) > 1:
-		rest := c.touched(b.without(at))
-		c.replace(b, rest)
-		c.tellNames(kv.MetaChanged, rest, 0, 0)
-	case at.space == kv.User && c.pinned(b.birth):
-		orphan := name{kv.Orphan, string(kv.OrphanKey(b.birth))}
-		c.replace(b, c.touched(b.renamed(at, orphan)))
-	default:
-		c.replace(b, nil)
-	}
-	return b
-}
-
-func (c *change) move(at, to name) error {
-	if c.find(at) == nil {
-		return errMissing
-	}
-	if at != to {
-		c.drop(to) // perhaps another name of the same body: it is read again
-	}
-	b := c.find(at)
-	c.rename(b, at, to)
-	c.tell(kv.Moved, at.key, to.key, b.birth)
-	return nil
-}
-
-// rename exchanges a name of a body. Its other names have changed as well.
-func (c *change) rename(b *body, at, to name) {
-	next := c.touched(b.renamed(at, to))
-	c.replace(b, next)
-	c.tellNames(kv.MetaChanged, next, 0, 0, to)
-}
-
-func (c *change) movePrefix(from, to string) error {
-	if len(c.below(to)) > 0 {
-		return errExists
-	}
-	keys := c.below(from)
-	for _, key := range keys {
-		target := to + strings.TrimPrefix(key, from)
-		if len(target) > kv.KeyBytesMax {
-			return fmt.Errorf("key of %d bytes: %w", len(target), kv.ErrTooLarge)
-		}
-		at := name{kv.User, key}
-		c.rename(c.find(at), at, name{kv.User, target})
-	}
-	if len(keys) > 0 {
-		c.tell(kv.PrefixMoved, from, to, 0)
-	}
-	return nil
-}
-
-func (c *change) link(at, to name) error {
-	b := c.find(at)
-	if b == nil {
-		return errMissing
-	}
-	if c.find(to) != nil {
-		return errExists
-	}
-	next := *b
-	next.names = append(slices.Clone(b.names), to)
-	c.replace(b, c.touched(&next))
-	c.tell(kv.Created, to.key, "", b.birth)
-	c.tellNames(kv.MetaChanged, &next, 0, 0, to)
-	return nil
+	{"link/second name", effects(put("k", "v")), effects(link("k", "l")), pairs{"k": "v", "l": "v"}, nil},
+	{"link/to what is there", effects(put("k", "v"), put("l", "w")), effects(link("k", "l")), pairs{"k": "v", "l": "w"}, taken(0)},
+	{"link/to itself", effects(put("k", "v")), effects(link("k", "k")), pairs{"k": "v"}, taken(0)},
+	{"link/no pair", nil, effects(put("x", ""), link("k", "l")), pairs{}, missing(1)},
+	{"link/write through the second", effects(put("k", "v"), link("k", "l")), effects(appendTo("l", "w")), pairs{"k": "vw", "l": "vw"}, nil},
+	{"link/put through the first", effects(put("k", "v"), link("k", "l")), effects(put("k", "new")), pairs{"k": "new", "l": "new"}, nil},
+	{"link/fresh put takes the name alone", effects(put("k", "v"), link("k", "l")), effects(fresh(put("k", "new"))), pairs{"k": "new", "l": "v"}, nil},
+	{"link/delete one", effects(put("k", "v"), link("k", "l")), effects(del("k")), pairs{"l": "v"}, nil},
+	{"link/delete both", effects(put("k", "v"), link("k", "l")), effects(del("k"), del("l")), pairs{}, nil},
+	{"link/delete the prefix of one", effects(put("a/k", "v"), link("a/k", "l")), effects(delPrefix("a/")), pairs{"l": "v"}, nil},
+	{"link/move one", effects(put("k", "v"), link("k", "l")), effects(move("l", "m"), put("m", "w")), pairs{"k": "w", "m": "w"}, nil},
+	{"link/move one over the other", effects(put("k", "v"), link("k", "l")), effects(move("k", "l")), pairs{"l": "v"}, nil},
+	{"link/move over one", effects(put("k", "v"), link("k", "l"), put("m", "w")), effects(move("m", "l")), pairs{"k": "v", "l": "w"}, nil},
+	{"link/move the prefix of both", effects(put("a/k", "v"), link("a/k", "a/l")), effects(movePrefix("a/", "b/"), put("b/k", "w")), pairs{"b/k": "w", "b/l": "w"}, nil},
+	{"link/of a large value", effects(put("k", text(300000)), link("k", "l")), effects(patch("l", 299999, "!!"), del("k")), pairs{"l": text(299999) + "!!"}, nil},
+	{"link/copy to another name of the source", effects(put("k", "abcd"), link("k", "l")), effects(copyRange("k", 0, 2, "l", 2)), pairs{"k": "abab", "l": "abab"}, nil},
 }

@@ -1,0 +1,215 @@
+package kvstore
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"kivaloo/kvstore/item"
+	"kivaloo/kvstore/kv"
+	"kivaloo/kvstore/page"
+	"kivaloo/lbs"
+)
+
+// A cache keeps pages and chunks that were read and found right. What lies at a
+// place never changes and no place is used twice, so nothing in it is ever stale.
+// It is bounded by bytes, evicts by the clock algorithm, and reads each item once
+// however many ask for it. Safe for concurrent use.
+type cache struct {
+	log    lbs.Store
+	shards [cacheShards]cacheShard
+	reads  atomic.Uint64 // items read from the log
+}
+
+const (
+	cacheShards = 16 // enough that two cores seldom meet
+
+	// slotBytes is about what a page takes beside its bytes.
+	slotBytes = 256
+)
+
+type cacheKey struct {
+	block  uint64
+	offset uint32
+}
+
+type cacheShard struct {
+	mu struct {
+		sync.Mutex // held neither while reading nor while checking
+		slots      map[cacheKey]*slot
+		ring       []*slot
+		hand       int
+		bytes      int64
+	}
+	bytesMax int64
+}
+
+// A slot holds one item. loaded is closed by who reads it, after which page, chunk
+// and err do not change.
+type slot struct {
+	key    cacheKey
+	ref    page.Ref
+	loaded chan struct{}
+	page   *page.Page
+	chunk  []byte
+	err    error
+	bytes  int64
+	used   atomic.Bool
+	gone   bool // guarded by the shard's mu
+}
+
+func newCache(log lbs.Store, bytes int64) *cache {
+	c := &cache{log: log}
+	for i := range c.shards {
+		c.shards[i].bytesMax = bytes / cacheShards
+		c.shards[i].mu.slots = make(map[cacheKey]*slot)
+	}
+	return c
+}
+
+func (c *cache) shard(k cacheKey) *cacheShard {
+	h := (k.block*0x9e3779b97f4a7c15 + uint64(k.offset)) * 0x9e3779b97f4a7c15
+	return &c.shards[h>>32%cacheShards]
+}
+
+// Page implements btree.Source.
+func (c *cache) Page(ref page.Ref, level int) (*page.Page, error) {
+	s, err := c.get(ref, func(s *slot, raw []byte) (err error) {
+		s.page, err = page.Open(raw, ref, level)
+		return err
+	})
+	if err != nil {
+		return nil, corrupt("page", ref, err)
+	}
+	if s.page == nil || s.page.Level() != level {
+		return nil, &kv.CorruptError{What: "page", Block: ref.Block, Offset: int(ref.Offset),
+			Reason: "something else than a page of that level lies there"}
+	}
+	return s.page, nil
+}
+
+// chunk answers a chunk's data.
+func (c *cache) chunk(ref page.Ref, blob uint64, number uint32) ([]byte, error) {
+	s, err := c.get(ref, func(s *slot, raw []byte) (err error) {
+		s.chunk, err = item.Chunk(raw, ref, blob, number)
+		return err
+	})
+	if err != nil {
+		return nil, corrupt("chunk", ref, err)
+	}
+	return s.chunk, nil
+}
+
+// corrupt says which bytes are wrong; what could not be read at all stays what it
+// was.
+func corrupt(what string, ref page.Ref, err error) error {
+	var known *kv.CorruptError
+	if errors.As(err, &known) || !errors.Is(err, item.ErrBad) {
+		return err
+	}
+	return &kv.CorruptError{What: what, Block: ref.Block, Offset: int(ref.Offset), Reason: err.Error()}
+}
+
+// get answers the slot of an item, reading and opening it where it is missing.
+func (c *cache) get(ref page.Ref, open func(s *slot, raw []byte) error) (*slot, error) {
+	key := cacheKey{ref.Block, ref.Offset}
+	sh := c.shard(key)
+	sh.mu.Lock()
+	s, ok := sh.mu.slots[key]
+	if !ok {
+		s = &slot{key: key, ref: ref, loaded: make(chan struct{}), bytes: int64(ref.Bytes) + slotBytes}
+		sh.add(s)
+	}
+	sh.mu.Unlock()
+	if ok && s.ref != ref {
+		// Two references to one place: at most one is right, and its bytes tell.
+		s = &slot{loaded: make(chan struct{})}
+		c.load(s, ref, open)
+		return s, s.err
+	}
+	if ok {
+		<-s.loaded
+		if !s.used.Load() {
+			s.used.Store(true)
+		}
+		return s, s.err
+	}
+	c.load(s, ref, open)
+	if s.err != nil {
+		sh.mu.Lock()
+		sh.remove(s)
+		sh.mu.Unlock()
+	}
+	return s, s.err
+}
+
+func (c *cache) load(s *slot, ref page.Ref, open func(s *slot, raw []byte) error) {
+	defer close(s.loaded)
+	c.reads.Add(1)
+	raw := make([]byte, ref.Bytes)
+	if s.err = c.log.ReadAt(raw, ref.Block, int(ref.Offset)); s.err == nil {
+		s.err = open(s, raw)
+	}
+}
+
+// add makes room for a slot and takes it in.
+func (sh *cacheShard) add(s *slot) {
+	sh.mu.bytes += s.bytes
+	for sh.mu.bytes > sh.bytesMax && len(sh.mu.ring) > 0 {
+		sh.evict()
+	}
+	sh.mu.slots[s.key] = s
+	sh.mu.ring = append(sh.mu.ring, s)
+}
+
+// evict moves the clock's hand to a slot not used since it last came by.
+func (sh *cacheShard) evict() {
+	for {
+		if sh.mu.hand >= len(sh.mu.ring) {
+			sh.mu.hand = 0
+		}
+		s := sh.mu.ring[sh.mu.hand]
+		if !s.gone && s.used.Load() {
+			s.used.Store(false)
+			sh.mu.hand++
+			continue
+		}
+		sh.remove(s)
+		last := len(sh.mu.ring) - 1
+		sh.mu.ring[sh.mu.hand] = sh.mu.ring[last]
+		sh.mu.ring[last] = nil
+		sh.mu.ring = sh.mu.ring[:last]
+		return
+	}
+}
+
+// remove forgets a slot; its place in the ring is taken when the hand comes by.
+func (sh *cacheShard) remove(s *slot) {
+	if s.gone {
+		return
+	}
+	s.gone = true
+	delete(sh.mu.slots, s.key)
+	sh.mu.bytes -= s.bytes
+}
+
+// insert takes in a page that has just been written.
+func (c *cache) insert(p page.Place, data []byte) {
+	ref := page.Ref{Place: p, CRC: page.CRC(data)}
+	ref.Bytes = uint32(page.Padded(len(data)))
+	s := &slot{key: cacheKey{p.Block, p.Offset}, ref: ref, page: page.Sealed(data), bytes: int64(ref.Bytes) + slotBytes}
+	s.loaded = alreadyLoaded
+	sh := c.shard(s.key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.mu.slots[s.key] == nil {
+		sh.add(s)
+	}
+}
+
+// alreadyLoaded is the closed channel of slots that are born loaded.
+var alreadyLoaded = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()

@@ -1,0 +1,242 @@
+package kvstore
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kivaloo/kvstore/btree"
+	"kivaloo/kvstore/delta"
+	"kivaloo/kvstore/item"
+	"kivaloo/kvstore/kv"
+)
+
+const (
+	// stepBytes is about how many bytes of pages one step of a checkpoint writes
+	// before a ROOT makes them count and what they replace can be freed: well
+	// within the two segments in reserve, so that a checkpoint ends on a full disk.
+	stepBytes = 1 << 20
+
+	// retryAfter is how long a checkpoint that failed, for lack of space or because
+	// of a damaged page, waits before the next attempt.
+	retryAfter = time.Second
+)
+
+// A checkpointer is the one goroutine that merges deltas into pages. It owns the
+// last ROOT.
+//
+//	freeze → for each step: merge a range of keys → append its pages, then a ROOT →
+//	publish the tree → free
+//
+// The user keyspace is merged first: dropping its pairs says which chunks of the
+// system keyspace are to go, and until they have gone each ROOT lists them.
+type checkpointer struct {
+	db    *DB
+	root  item.Root
+	wake  chan struct{} // holds one token
+	stop  chan struct{} // closed by DB.Close
+	done  chan struct{} // closed when the goroutine has ended
+	stuck atomic.Bool   // the last attempt failed: writers are not held up for it
+
+	running sync.Mutex // held during an attempt
+
+	// The attempt under way, kept when it fails so that the next one goes on.
+	frozen *delta.Delta
+	redo   uint64
+	from   []byte         // where the next step begins
+	held   map[uint64]int // holds of the frozen delta, released at its end
+}
+
+func newCheckpointer(db *DB, root item.Root) *checkpointer {
+	return &checkpointer{
+		db: db, root: root,
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+// poke lets the checkpointer look whether there is something to do.
+func (c *checkpointer) poke() {
+	if !c.db.space.wantsCheckpoint() {
+		return
+	}
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run is the checkpointer's goroutine.
+func (c *checkpointer) run() {
+	defer close(c.done)
+	for {
+		var retry <-chan time.Time
+		if c.stuck.Load() {
+			retry = time.After(retryAfter)
+		}
+		select {
+		case <-c.stop:
+			return
+		case <-c.wake:
+		case <-retry:
+		}
+		if c.db.space.wantsCheckpoint() || c.stuck.Load() {
+			c.attempt()
+		}
+	}
+}
+
+// attempt runs one checkpoint, and logs once if it fails.
+func (c *checkpointer) attempt() error {
+	c.running.Lock()
+	defer c.running.Unlock()
+	err := c.checkpoint()
+	if err != nil && !c.stuck.Load() && !errors.Is(err, kv.ErrFailed) && !errors.Is(err, kv.ErrClosed) {
+		c.db.logger.Error("checkpoint failed, trying again every second", "error", err)
+	}
+	c.stuck.Store(err != nil)
+	c.db.queue.wake()
+	return err
+}
+
+// checkpoint merges all that is in the active delta when it begins.
+func (c *checkpointer) checkpoint() error {
+	if c.frozen == nil {
+		if err := c.freeze(); err != nil {
+			return err
+		}
+	}
+	for c.frozen != nil {
+		if err := c.step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freeze takes the active delta over, if there is anything in it.
+func (c *checkpointer) freeze() error {
+	err := c.db.queue.control(func(w *writer) {
+		if w.failure == nil && w.applier.delta.Len()+w.applier.delta.Ranges() > 0 {
+			c.frozen, c.redo = w.freeze()
+			c.held = w.takeHeld()
+			c.db.space.freeze()
+		}
+	})
+	c.from = []byte{userSpace}
+	return err
+}
+
+// step merges a range of keys and makes it count.
+func (c *checkpointer) step() error {
+	m := &merge{db: c.db, free: slices.Clone(c.root.Free)}
+	tree, next, err := c.mergeFrom(m)
+	if err != nil {
+		return err
+	}
+	done := next == nil
+	root := c.nextRoot(m, tree, done)
+	m.account()
+	root.Segments = c.db.space.accounts()
+	if _, err := c.db.append(nil, &root); err != nil {
+		m.unaccount()
+		return fmt.Errorf("writing a ROOT: %w", err)
+	}
+	c.root, c.from = root, next
+	if err := c.adopt(tree, done); err != nil {
+		return err
+	}
+	return c.free()
+}
+
+// mergeFrom merges from c.from on, within one keyspace. A nil next is the end of
+// all.
+func (c *checkpointer) mergeFrom(m *merge) (tree btree.Tree, next []byte, err error) {
+	d, end := c.frozen, []byte{systemSpace}
+	system := c.from[0] >= systemSpace
+	if system {
+		d, end = c.frozen.Freeze(), []byte{systemSpace + 1}
+		for _, f := range c.root.Free {
+			d.DeleteRange(f.Start, f.End, c.root.Stamp, false)
+		}
+	}
+	tree = btree.Tree{Root: c.root.Tree, Height: c.root.Height}
+	tree, next, _, err = btree.Merge(c.db.cache, m, tree, newChanges(d, c.from, end), btree.Options{
+		Resolve: m.resolve, Dead: m.dead, From: c.from,
+		BudgetBytes: c.db.opts.stepBytes(), PageBytes: c.db.opts.PageBytes,
+	})
+	switch {
+	case err != nil || next != nil:
+	case !system:
+		next = []byte{systemSpace}
+	default:
+		m.free = nil // all of them are gone
+	}
+	return tree, next, err
+}
+
+// nextRoot is the ROOT after a step.
+func (c *checkpointer) nextRoot(m *merge, tree btree.Tree, done bool) item.Root {
+	root := c.root
+	root.Number++
+	root.Tree, root.Height = tree.Root, tree.Height
+	root.Stamp = c.db.clock.last.Load()
+	root.UserPairs += m.userPairs
+	root.SystemPairs += m.systemPairs
+	root.Links += m.links
+	root.Free = m.free
+	if done {
+		root.Redo = c.redo
+	}
+	return root
+}
+
+// account and unaccount move the accounts by what the step changed.
+func (m *merge) account()   { m.move(1) }
+func (m *merge) unaccount() { m.move(-1) }
+
+func (m *merge) move(n int64) {
+	for _, p := range m.born {
+		m.db.space.count(p, n)
+	}
+	for _, p := range m.died {
+		m.db.space.count(p, -n)
+	}
+}
+
+// adopt publishes the new tree.
+func (c *checkpointer) adopt(tree btree.Tree, done bool) error {
+	if done {
+		// From here on the frozen delta is in the tree.
+		c.frozen = nil
+		c.db.space.merged()
+		for first, n := range c.held {
+			c.db.space.release(first, n)
+		}
+		c.held = nil
+	}
+	c.db.userPairs.Store(c.root.UserPairs)
+	return c.db.queue.control(func(w *writer) { w.adopt(tree, done) })
+}
+
+// free gives back what the last ROOT has made dead. Another append comes first:
+// without one, damage to the ROOT could not be told from a torn append, and the
+// ROOT before needs what is to be freed.
+func (c *checkpointer) free() error {
+	place, redo, err := c.lastRoot()
+	if err != nil || !c.db.space.canFree(redo, place) {
+		return err
+	}
+	if _, err := c.db.append(nil, nil); err != nil {
+		return err
+	}
+	return c.db.space.free(redo, place)
+}
+
+// lastRoot is where the last ROOT lies, and its redo point.
+func (c *checkpointer) lastRoot() (place item.RootPlace, redo uint64, err error) {
+	err = c.db.queue.control(func(w *writer) { place, redo = w.root, w.redo })
+	return place, redo, err
+}

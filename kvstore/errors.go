@@ -1,0 +1,32 @@
+package kvstore
+
+import (
+	"errors"
+	"fmt"
+
+	"kivaloo/kvstore/kv"
+	"kivaloo/lbs"
+)
+
+var (
+	// ErrClock: the wall clock is more than an hour behind the last change.
+	ErrClock = errors.New("clock is wrong")
+
+	// ErrFormat: the log was written by another program, or by a later version
+	// of this one.
+	ErrFormat = errors.New("log has another format")
+)
+
+// fromLog translates an error of the block store into the vocabulary of kv.
+func fromLog(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, lbs.ErrNoSpace):
+		return fmt.Errorf("%w: %w", kv.ErrNoSpace, err)
+	case errors.Is(err, lbs.ErrClosed):
+		return fmt.Errorf("%w: %w", kv.ErrClosed, err)
+	default:
+		return fmt.Errorf("%w: %w", kv.ErrFailed, err)
+	}
+}

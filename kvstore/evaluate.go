@@ -1,0 +1,225 @@
+package kvstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"kivaloo/kvstore/delta"
+	"kivaloo/kvstore/item"
+	"kivaloo/kvstore/kv"
+)
+
+// evaluate decides a request on top of all before it, published or not, and adds
+// the outcome to the open batch. A transaction that fails leaves nothing.
+func (w *writer) evaluate(r *request) {
+	r.err, r.result, r.changes = nil, kv.Result{}, r.changes[:0]
+	w.open.requests = append(w.open.requests, r)
+	if r.internal != nil {
+		r.err = r.internal(w)
+		return
+	}
+	if r.err = w.checkGuards(r.txn); r.err != nil {
+		return
+	}
+	n := len(r.txn.Effects)
+	if n == 0 {
+		r.result.Version = kv.Stamp(w.version)
+		return
+	}
+	first := w.db.clock.draw(n)
+	undo := w.begin(n)
+	for i := range r.txn.Effects {
+		if err := w.effect(r, i, first+uint64(i)); err != nil {
+			undo()
+			r.changes = r.changes[:0]
+			r.err = effectError(err, i)
+			return
+		}
+	}
+	w.version = first + uint64(n) - 1
+	r.result.Version = kv.Stamp(w.version)
+	w.open.grows = w.open.grows || grows(r.txn)
+}
+
+// errNoPair: an effect found no pair to act on.
+var errNoPair = errors.New("no pair to act on")
+
+func effectError(err error, i int) error {
+	if errors.Is(err, errNoPair) {
+		return &kv.ConditionError{Guard: -1, Effect: i}
+	}
+	return fmt.Errorf("effect %d: %w", i, err)
+}
+
+// begin answers how to take back what the effects of a transaction have done so
+// far. A lone effect fails before it does anything.
+func (w *writer) begin(effects int) (undo func()) {
+	if effects == 1 {
+		return func() {}
+	}
+	saved := w.applier.delta.Freeze()
+	mark, body := w.open.record.Mark(), len(w.open.body)
+	pins := w.db.pins.mark()
+	return func() {
+		w.applier.use(saved)
+		w.working.active = saved
+		w.open.record.Rewind(mark)
+		w.open.body = w.open.body[:body]
+		w.db.pins.rewind(pins)
+	}
+}
+
+// grows says whether a transaction needs room that deleting does not give back.
+func grows(t *kv.Txn) bool {
+	for i := range t.Effects {
+		if op := t.Effects[i].Op; op != kv.Delete && op != kv.DeletePrefix {
+			return true
+		}
+	}
+	return false
+}
+
+// lookup answers what the next effect finds under an internal key.
+func (w *writer) lookup(key []byte) (pair, bool, error) {
+	return w.working.get(w.db.cache, key, true)
+}
+
+// emit adds an operation to the record and carries it out.
+func (w *writer) emit(op *item.Op) {
+	w.open.record.Add(op)
+	w.applier.apply(op)
+}
+
+func (w *writer) checkGuards(t *kv.Txn) error {
+	for i := range t.Guards {
+		ok, err := w.holds(&t.Guards[i])
+		if err != nil {
+			return fmt.Errorf("guard %d: %w", i, err)
+		}
+		if !ok {
+			return &kv.ConditionError{Guard: i, Effect: -1}
+		}
+	}
+	return nil
+}
+
+func (w *writer) holds(g *kv.Guard) (bool, error) {
+	w.key = appendKey(w.key[:0], g.Space, g.Key)
+	if g.Op == kv.PrefixEmpty {
+		return w.prefixEmpty(w.key)
+	}
+	p, found, err := w.lookup(w.key)
+	if err != nil || !found {
+		return err == nil && g.Op == kv.Absent, err
+	}
+	switch g.Op {
+	case kv.Present:
+		return true, nil
+	case kv.VersionEquals:
+		return kv.Stamp(p.version) == g.Stamp, nil
+	case kv.BirthEquals:
+		return kv.Stamp(p.birth) == g.Stamp, nil
+	case kv.ValueEquals:
+		return w.valueEquals(&p, g.Value)
+	default:
+		return false, nil
+	}
+}
+
+func (w *writer) valueEquals(p *pair, want []byte) (bool, error) {
+	if size, err := p.size(); err != nil || size != int64(len(want)) {
+		return false, err
+	}
+	got, err := w.readAll(p)
+	return err == nil && bytes.Equal(got, want), err
+}
+
+// prefixEmpty says whether no key but prefix itself begins with it.
+func (w *writer) prefixEmpty(prefix []byte) (bool, error) {
+	start, end := prefixRange(prefix)
+	c := w.working.cursor(w.db.cache)
+	ok, err := c.seek(start)
+	if ok && err == nil && bytes.Equal(c.key(), prefix) {
+		ok, err = c.next()
+	}
+	return !ok || (end != nil && bytes.Compare(c.key(), end) >= 0), err
+}
+
+// effect carries out effect i of a request, as a change at stamp s.
+func (w *writer) effect(r *request, i int, s uint64) error {
+	e := &r.txn.Effects[i]
+	w.key = appendKey(w.key[:0], e.Space, e.Key)
+	switch e.Op {
+	case kv.Put:
+		return w.put(r, i, s)
+	case kv.Patch:
+		return w.patch(r, e, e.Offset, s)
+	case kv.Append:
+		return w.append(r, e, s)
+	case kv.Truncate:
+		return w.truncate(r, e, s)
+	case kv.Punch:
+		return w.punch(r, e, s)
+	case kv.CopyRange:
+		return w.copyRange(r, e, s)
+	case kv.Delete:
+		return w.delete(r, e, s)
+	case kv.DeletePrefix:
+		return w.deletePrefix(r, e, s)
+	case kv.Move:
+		return w.move(r, e, s)
+	case kv.MovePrefix:
+		return w.movePrefix(r, e, s)
+	case kv.SetMeta:
+		return w.setMeta(r, e, s)
+	default:
+		return fmt.Errorf("effect %d: %w", e.Op, kv.ErrUnsupported)
+	}
+}
+
+// note tells observers and watchers of a change of a user's key, if there are any.
+func (w *writer) note(r *request, space kv.Space, c kv.Change) {
+	if space != kv.User || w.db.listeners.Load() == 0 {
+		return
+	}
+	c.Key, c.To = bytes.Clone(c.Key), bytes.Clone(c.To)
+	r.changes = append(r.changes, c)
+}
+
+// putPair emits the put of a whole pair that was looked up before. keeps: it goes
+// on under the key where it was found, so birth and, without setMeta, metadata
+// need not be written again.
+func (w *writer) putPair(key []byte, p *pair, keeps, setMeta bool, s uint64) {
+	op := item.Op{Kind: item.OpPut, Key: key, Version: s, Birth: s, Modified: p.modified, Value: p.value, Meta: p.meta}
+	if !keeps {
+		op.Flags |= item.FlagFresh
+		setMeta = len(p.meta) > 0
+		if p.birth != 0 {
+			op.Flags, op.Birth = op.Flags|item.FlagBirth, p.birth
+		}
+	}
+	if setMeta {
+		op.Flags |= item.FlagMeta
+	}
+	if p.modified != s {
+		op.Flags |= item.FlagModified
+	}
+	op.Flags |= opFlags(p.flags)
+	w.emit(&op)
+}
+
+// opFlags are the flags of a pair as a put in a record has them.
+func opFlags(f delta.Flags) uint8 {
+	var flags uint8
+	if f&delta.Blob != 0 {
+		flags |= item.FlagBlob
+	}
+	if f&delta.Link != 0 {
+		flags |= item.FlagLink
+	}
+	if f&delta.Brought != 0 {
+		flags |= item.FlagBrought
+	}
+	return flags
+}

@@ -1,0 +1,65 @@
+package kvstore
+
+import (
+	"encoding/binary"
+
+	"kivaloo/kvstore/kv"
+)
+
+// Internal keys: a keyspace byte, then the key. In the system keyspace the next
+// byte says what the pair is:
+//
+//	'B' body:   8 birth; the pair that links lead to
+//	'C' chunk:  8 blob, 4 number; the value is a reference (item.Ref)
+//	'N' name:   8 birth of a body, then a user key that leads to it; no value
+//	'O' orphan: 8 birth; a deleted pair that a session has pinned
+//	'R' root:   the attributes of a mount's root directory
+//
+// All numbers in keys are big-endian, so that they sort.
+const (
+	userSpace   = 0
+	systemSpace = 1
+
+	bodyKind   = 'B'
+	chunkKind  = 'C'
+	nameKind   = 'N'
+	orphanKind = 'O'
+	rootKind   = 'R'
+)
+
+// appendKey appends the internal key of a client's key.
+func appendKey(dst []byte, space kv.Space, key []byte) []byte {
+	switch space {
+	case kv.User:
+		dst = append(dst, userSpace)
+	case kv.Orphan:
+		dst = append(dst, systemSpace, orphanKind)
+	case kv.Root:
+		dst = append(dst, systemSpace, rootKind)
+	}
+	return append(dst, key...)
+}
+
+// appendChunkKey appends the internal key of a blob's chunk.
+func appendChunkKey(dst []byte, blob uint64, number uint32) []byte {
+	dst = append(dst, systemSpace, chunkKind)
+	dst = binary.BigEndian.AppendUint64(dst, blob)
+	return binary.BigEndian.AppendUint32(dst, number)
+}
+
+// chunkRange is the range of the chunks of a blob from a number on.
+func chunkRange(blob uint64, from uint32) (start, end []byte) {
+	end = append([]byte{systemSpace, chunkKind}, binary.BigEndian.AppendUint64(nil, blob+1)...)
+	return appendChunkKey(nil, blob, from), end
+}
+
+// isChunkKey says whether an internal key, without its keyspace byte, is that of a
+// chunk in the system keyspace.
+func isChunkKey(space byte, key []byte) bool {
+	return space == systemSpace && len(key) == 13 && key[0] == chunkKind
+}
+
+// prefixRange is the range of all internal keys that begin with prefix.
+func prefixRange(prefix []byte) (start, end []byte) {
+	return prefix, kv.PrefixEnd(prefix)
+}

@@ -1,0 +1,145 @@
+package kvstore
+
+import (
+	"fmt"
+
+	"kivaloo/kvstore/btree"
+	"kivaloo/kvstore/delta"
+	"kivaloo/kvstore/item"
+	"kivaloo/kvstore/page"
+)
+
+// A merge is one step of a checkpoint: it decides what becomes of each pair, and
+// collects what the accounts will say once the step's ROOT is durable.
+type merge struct {
+	db *DB
+	// free collects the chunks of blobs whose pairs are dropped.
+	free []item.KeyRange
+
+	born []page.Place // pages and chunks that come to life
+	died []page.Place
+
+	userPairs, systemPairs, links int64
+}
+
+// Write implements btree.Sink: the pages ride behind commits.
+func (m *merge) Write(pages [][]byte) ([]page.Place, error) {
+	var places []page.Place
+	for len(pages) > 0 {
+		n, bytes := 0, 0
+		for n < len(pages) && (n == 0 || bytes+len(pages[n]) <= jobBytesMax) {
+			bytes += len(pages[n])
+			n++
+		}
+		at, err := m.db.append(pages[:n], nil)
+		if err != nil {
+			return nil, err
+		}
+		for i, p := range at {
+			m.db.cache.insert(p, pages[i])
+			p.Bytes = uint32(page.Padded(len(pages[i])))
+			places = append(places, p)
+			m.born = append(m.born, p)
+		}
+		pages = pages[n:]
+	}
+	return places, nil
+}
+
+// dead implements btree.Options.Dead.
+func (m *merge) dead(ref page.Ref) { m.died = append(m.died, ref.Place) }
+
+// resolve implements btree.Resolve.
+func (m *merge) resolve(old page.Entry, hasOld bool, change *btree.Change) (page.Entry, bool, error) {
+	e := change.Payload.(*delta.Entry)
+	if e.Has(delta.Deleted) {
+		return page.Entry{}, false, m.drop(&old, hasOld, e)
+	}
+	out := page.Entry{
+		Value: e.Value, Meta: e.Meta, Flags: toPageFlags(e.Flags),
+		Birth: e.Birth, Modified: e.Modified, Version: e.Version,
+	}
+	if hasOld && !e.Has(delta.Fresh) {
+		out.Birth = old.Birth
+		if !e.Has(delta.HasMeta) {
+			out.Meta = old.Meta
+		}
+	}
+	if hasOld && old.Flags&page.Blob != 0 && !(e.Has(delta.Blob) && sameBlob(old.Value, e.Value)) {
+		m.freeBlob(&old, e)
+	}
+	if isChunkKey(change.Key[0], change.Key[1:]) {
+		if err := m.replaceChunk(&old, hasOld, e.Value); err != nil {
+			return page.Entry{}, false, err
+		}
+	}
+	m.countPair(change.Key[0], out.Flags, 1)
+	if hasOld {
+		m.countPair(change.Key[0], old.Flags, -1)
+	}
+	return out, true, nil
+}
+
+// drop accounts for a pair that is deleted.
+func (m *merge) drop(old *page.Entry, hasOld bool, e *delta.Entry) error {
+	if !hasOld {
+		return nil
+	}
+	m.countPair(old.Space, old.Flags, -1)
+	if old.Flags&page.Blob != 0 {
+		m.freeBlob(old, e)
+	}
+	if isChunkKey(old.Space, old.Key) {
+		return m.replaceChunk(old, true, nil)
+	}
+	return nil
+}
+
+// freeBlob notes that the chunks of a dropped pair are to go, unless the pair was
+// moved before: then another key has them.
+func (m *merge) freeBlob(old *page.Entry, e *delta.Entry) {
+	if e.Has(delta.Moved) {
+		return
+	}
+	if b, err := item.DecodeBlob(old.Value); err == nil {
+		start, end := chunkRange(b.ID, 0)
+		m.free = append(m.free, item.KeyRange{Start: start, End: end})
+	}
+}
+
+// replaceChunk accounts for a chunk that is named by another place, or by none.
+func (m *merge) replaceChunk(old *page.Entry, hasOld bool, value []byte) error {
+	var from, to page.Ref
+	var err error
+	if hasOld {
+		if from, err = item.Ref(old.Value); err != nil {
+			return fmt.Errorf("chunk's reference: %w", err)
+		}
+	}
+	if value != nil {
+		if to, err = item.Ref(value); err != nil {
+			return fmt.Errorf("chunk's reference: %w", err)
+		}
+	}
+	if from == to {
+		return nil
+	}
+	if hasOld {
+		m.died = append(m.died, from.Place)
+	}
+	if value != nil {
+		m.born = append(m.born, to.Place)
+	}
+	return nil
+}
+
+func (m *merge) countPair(space byte, flags page.Flags, n int64) {
+	if space == userSpace {
+		m.userPairs += n
+	} else {
+		m.systemPairs += n
+	}
+	if flags&page.Link != 0 {
+		m.links += n
+	}
+}

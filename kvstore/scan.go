@@ -1,0 +1,165 @@
+package kvstore
+
+import (
+	"bytes"
+	"context"
+
+	"kivaloo/kvstore/item"
+	"kivaloo/kvstore/kv"
+)
+
+// Scan answers one page of pairs, all of one state.
+func (db *DB) Scan(ctx context.Context, req kv.ScanRequest) (kv.ScanPage, error) {
+	var out kv.ScanPage
+	err := db.read(func(s *state) (err error) {
+		out, err = db.scanFrom(ctx, s, &req)
+		return err
+	})
+	return out, err
+}
+
+// A scanner fills one page of a scan.
+type scanner struct {
+	db    *DB
+	s     *state
+	c     *cursor
+	req   *kv.ScanRequest
+	out   kv.ScanPage
+	start []byte // internal keys: start <= key < end
+	end   []byte
+	bytes int
+}
+
+func (db *DB) scanFrom(ctx context.Context, s *state, req *kv.ScanRequest) (kv.ScanPage, error) {
+	sc := &scanner{db: db, s: s, c: s.cursor(db.cache), req: req, start: appendKey(nil, kv.User, req.Start)}
+	sc.end = []byte{userSpace + 1}
+	if req.End != nil {
+		sc.end = appendKey(nil, kv.User, req.End)
+	}
+	if bytes.Compare(sc.start, sc.end) >= 0 {
+		return kv.ScanPage{}, nil
+	}
+	err := sc.run(ctx, &sc.out)
+	return sc.out, err
+}
+
+// bound answers a limit of the page: what was asked for, within the maximum.
+func bound(asked, most int) int {
+	if asked <= 0 || asked > most {
+		return most
+	}
+	return asked
+}
+
+// run walks until the page is full or the range ends.
+func (sc *scanner) run(ctx context.Context, out *kv.ScanPage) error {
+	entriesMax, bytesMax := bound(sc.req.Limit, kv.ScanEntriesMax), bound(sc.req.Bytes, kv.ScanBytesMax)
+	ok, err := sc.first()
+	for ; ok && err == nil && sc.inside(); ok, err = sc.advance() {
+		full := len(out.Entries) >= entriesMax || sc.bytes >= bytesMax
+		if full || (len(out.Entries)&1023 == 1023 && ctx.Err() != nil) {
+			sc.more(out)
+			return nil
+		}
+		if err := sc.take(out, bytesMax); err != nil {
+			return err
+		}
+		if out.More {
+			return nil
+		}
+	}
+	return err
+}
+
+func (sc *scanner) first() (bool, error) {
+	if sc.req.Reverse {
+		return sc.c.seekBefore(sc.end)
+	}
+	return sc.c.seek(sc.start)
+}
+
+// inside says whether the cursor is still in the range.
+func (sc *scanner) inside() bool {
+	if sc.req.Reverse {
+		return bytes.Compare(sc.c.key(), sc.start) >= 0
+	}
+	return bytes.Compare(sc.c.key(), sc.end) < 0
+}
+
+// more ends the page before the current pair.
+func (sc *scanner) more(out *kv.ScanPage) {
+	out.More = true
+	key := sc.c.key()[1:]
+	if !sc.req.Reverse {
+		out.Next = bytes.Clone(key)
+		return
+	}
+	// The end is exclusive, and the least key above this one is one zero longer.
+	out.Next = append(bytes.Clone(key), 0)
+	if n, ok := sc.prefix(); ok {
+		out.Next = kv.PrefixEnd(key[:n])
+	}
+}
+
+// prefix answers the length of the prefix that the current key is listed by.
+func (sc *scanner) prefix() (int, bool) {
+	key := sc.c.key()[1:]
+	if sc.req.Delimiter == nil || len(key) < sc.req.Skip {
+		return 0, false
+	}
+	i := bytes.IndexByte(key[sc.req.Skip:], sc.req.Delimiter[0])
+	return sc.req.Skip + i + 1, i >= 0
+}
+
+// take adds the current pair, or the prefix that stands for it.
+func (sc *scanner) take(out *kv.ScanPage, bytesMax int) error {
+	entry := kv.Pair{}
+	if n, ok := sc.prefix(); ok {
+		entry.Key, entry.Prefix = bytes.Clone(sc.c.key()[1:1+n]), true
+	} else if err := sc.pair(&entry); err != nil {
+		return err
+	}
+	size := len(entry.Key) + len(entry.Value) + len(entry.Meta)
+	if sc.bytes+size > bytesMax && len(out.Entries) > 0 {
+		sc.more(out)
+		return nil
+	}
+	sc.bytes += size
+	out.Entries = append(out.Entries, entry)
+	return nil
+}
+
+func (sc *scanner) pair(entry *kv.Pair) error {
+	p, err := sc.c.pair(sc.req.Want&kv.WantStamps != 0)
+	if err != nil {
+		return err
+	}
+	if *entry, err = p.toKV(bytes.Clone(sc.c.key()[1:]), sc.req.Want); err != nil {
+		return err
+	}
+	if sc.req.Want&kv.WantValue == 0 {
+		return nil
+	}
+	most := int64(sc.req.ValueBytes)
+	if most <= 0 {
+		most = kv.InlineBytesMax
+	}
+	entry.Value, err = readValue(&p, 0, most, func(b *item.Blob, number uint32) ([]byte, error) {
+		return sc.db.chunkOf(sc.s, b, number, nil)
+	})
+	return err
+}
+
+// advance goes to the next entry: after a prefix, over everything below it.
+func (sc *scanner) advance() (bool, error) {
+	n, ok := sc.prefix()
+	if !ok {
+		return sc.c.next()
+	}
+	prefix := bytes.Clone(sc.c.key()[:1+n])
+	if sc.req.Reverse {
+		return sc.c.seekBefore(prefix)
+	}
+	end := kv.PrefixEnd(prefix)
+	return sc.c.seek(end)
+}

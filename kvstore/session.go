@@ -1,0 +1,385 @@
+package kvstore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+
+	"kivaloo/kvstore/item"
+	"kivaloo/kvstore/kv"
+	"kivaloo/kvstore/page"
+)
+
+// A session implements kv.Session in this process.
+type session struct {
+	db *DB
+	mu struct {
+		sync.Mutex
+		closed    bool
+		observing bool
+		pins      map[kv.Stamp]int
+		marks     map[string]struct{}
+		prefixes  map[string]int
+		reserved  int64
+		staged    map[uint64]stagedChunk
+		// run is the blob that staged chunks are numbered in; next the number.
+		run  uint64
+		next uint32
+	}
+}
+
+// A stagedChunk is one in the log that no pair names yet.
+type stagedChunk struct {
+	blob   uint64
+	number uint32
+	ref    page.Ref
+	held   uint64 // segment
+}
+
+// Session begins a session.
+func (db *DB) Session(ctx context.Context) (kv.Session, error) {
+	if db.closed.Load() {
+		return nil, kv.ErrClosed
+	}
+	s := &session{db: db}
+	s.mu.pins = make(map[kv.Stamp]int)
+	s.mu.marks = make(map[string]struct{})
+	s.mu.prefixes = make(map[string]int)
+	s.mu.staged = make(map[uint64]stagedChunk)
+	return s, nil
+}
+
+// Commit carries out a transaction by this session.
+func (s *session) Commit(ctx context.Context, txn *kv.Txn) (kv.Result, error) {
+	return s.db.commitFor(s, txn)
+}
+
+// Pin keeps a pair of the given birth from disappearing.
+func (s *session) Pin(ctx context.Context, key []byte, birth kv.Stamp) error {
+	s.mu.Lock()
+	closed := s.mu.closed
+	s.mu.Unlock()
+	if closed {
+		return kv.ErrClosed
+	}
+	found, err := s.db.pin(appendKey(nil, kv.User, key), uint64(birth))
+	if err != nil {
+		return err
+	}
+	if !found {
+		// What has taken the pair away may not be durable yet.
+		if err := s.db.barrier(); err != nil {
+			return err
+		}
+		return kv.ErrNotFound
+	}
+	s.mu.Lock()
+	s.mu.pins[birth]++
+	s.mu.Unlock()
+	return nil
+}
+
+// pin counts a pin of the pair of this birth, if it is there as of the last
+// transaction that was evaluated.
+func (db *DB) pin(key []byte, birth uint64) (found bool, err error) {
+	db.evaluating.Lock()
+	defer db.evaluating.Unlock()
+	if db.pins.byBirth[birth] != nil {
+		db.pins.add(key, birth)
+		return true, nil
+	}
+	p, found, err := db.writer.lookup(key)
+	if err != nil || !found || p.birth != birth {
+		return false, err
+	}
+	db.pins.add(key, birth)
+	return true, nil
+}
+
+// Unpin takes one pin back.
+func (s *session) Unpin(ctx context.Context, birth kv.Stamp) error {
+	s.mu.Lock()
+	n := s.mu.pins[birth]
+	if n == 1 {
+		delete(s.mu.pins, birth)
+	} else if n > 1 {
+		s.mu.pins[birth] = n - 1
+	}
+	s.mu.Unlock()
+	if n == 0 {
+		return fmt.Errorf("unpin of a pair that is not pinned: %w", kv.ErrInvalid)
+	}
+	s.db.unpin(uint64(birth), 1)
+	return nil
+}
+
+// unpin takes pins back; an orphan that nobody pins any more is deleted. Nobody
+// waits for that: recovery deletes orphans as well.
+func (db *DB) unpin(birth uint64, n int) {
+	db.evaluating.Lock()
+	key, last := db.pins.drop(birth, n)
+	db.evaluating.Unlock()
+	if !last || !isOrphanKey(key) {
+		return
+	}
+	db.queue.put(&request{
+		internal: func(w *writer) error {
+			if w.db.pins.byBirth[birth] == nil {
+				w.emit(&item.Op{Kind: item.OpDelete, Key: key, Version: w.db.clock.draw(1)})
+			}
+			return nil
+		},
+		done: func(kv.Result, error) {},
+	})
+}
+
+func isOrphanKey(key []byte) bool {
+	return len(key) == 10 && key[0] == systemSpace && key[1] == orphanKind
+}
+
+// Observe begins to deliver changes.
+func (s *session) Observe(o kv.Observer) error {
+	s.mu.Lock()
+	again := s.mu.observing || s.mu.closed
+	s.mu.observing = true
+	s.mu.Unlock()
+	if again {
+		return fmt.Errorf("observe: %w", kv.ErrInvalid)
+	}
+	h := s.db.hub
+	h.mu.Lock()
+	h.mu.observers[s] = o
+	h.mu.Unlock()
+	s.db.listeners.Add(1)
+	return s.db.barrier()
+}
+
+// Mark asks for the next change of a key.
+func (s *session) Mark(key []byte) {
+	s.mu.Lock()
+	s.mu.marks[string(key)] = struct{}{}
+	s.mu.Unlock()
+}
+
+// MarkPrefix and Unmark begin and end to ask for all names below a prefix.
+func (s *session) MarkPrefix(prefix []byte) {
+	s.mu.Lock()
+	s.mu.prefixes[string(prefix)]++
+	s.mu.Unlock()
+}
+
+func (s *session) Unmark(prefix []byte) {
+	s.mu.Lock()
+	if s.mu.prefixes[string(prefix)]--; s.mu.prefixes[string(prefix)] <= 0 {
+		delete(s.mu.prefixes, string(prefix))
+	}
+	s.mu.Unlock()
+}
+
+// concerned appends those of the changes that this session has asked for.
+func (s *session) concerned(dst, changes []kv.Change) []kv.Change {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range changes {
+		if s.asked(&changes[i]) {
+			dst = append(dst, changes[i])
+		}
+	}
+	return dst
+}
+
+func (s *session) asked(c *kv.Change) bool {
+	switch c.Op {
+	case kv.PrefixDeleted:
+		return s.askedBelow(c.Key)
+	case kv.PrefixMoved:
+		from, to := s.askedBelow(c.Key), s.askedBelow(c.To)
+		return from || to
+	}
+	marked := s.unmark(c.Key)
+	if c.Op == kv.Moved {
+		marked = s.unmark(c.To) || marked
+	}
+	if marked || s.mu.pins[c.Birth] > 0 {
+		return true
+	}
+	if c.Op == kv.Changed || c.Op == kv.MetaChanged {
+		return false
+	}
+	for prefix := range s.mu.prefixes {
+		if bytes.HasPrefix(c.Key, []byte(prefix)) || (c.Op == kv.Moved && bytes.HasPrefix(c.To, []byte(prefix))) {
+			return true
+		}
+	}
+	return false
+}
+
+// unmark takes the mark of a key away, and says whether there was one.
+func (s *session) unmark(key []byte) bool {
+	_, ok := s.mu.marks[string(key)]
+	if ok {
+		delete(s.mu.marks, string(key))
+	}
+	return ok
+}
+
+// askedBelow says whether a change of all keys with a prefix concerns a mark, a
+// marked prefix or a pin.
+func (s *session) askedBelow(prefix []byte) bool {
+	asked := len(s.mu.pins) > 0
+	for key := range s.mu.marks {
+		if bytes.HasPrefix([]byte(key), prefix) {
+			delete(s.mu.marks, key)
+			asked = true
+		}
+	}
+	for p := range s.mu.prefixes {
+		asked = asked || bytes.HasPrefix([]byte(p), prefix) || bytes.HasPrefix(prefix, []byte(p))
+	}
+	return asked
+}
+
+// Stage writes data to the log without naming it.
+func (s *session) Stage(ctx context.Context, data []byte) (kv.Staged, error) {
+	if len(data) == 0 || len(data) > kv.ChunkBytes {
+		return kv.Staged{}, fmt.Errorf("stage of %d bytes: %w", len(data), kv.ErrInvalid)
+	}
+	s.mu.Lock()
+	if s.mu.run == 0 {
+		s.mu.run, s.mu.next = s.db.clock.draw(1), 0
+	}
+	c := stagedChunk{blob: s.mu.run, number: s.mu.next}
+	s.mu.next++
+	if len(data) < kv.ChunkBytes {
+		s.mu.run = 0 // only a blob's last chunk is short
+	}
+	s.mu.Unlock()
+	refs, err := s.db.writeChunks(c.blob, c.number, data)
+	if err != nil {
+		return kv.Staged{}, err
+	}
+	c.ref = refs[0]
+	c.held = s.db.space.hold(c.ref)
+	id := s.db.stagedIDs.Add(1)
+	s.mu.Lock()
+	s.mu.staged[id] = c
+	s.mu.Unlock()
+	return kv.Staged{ID: id, Bytes: int64(len(data))}, nil
+}
+
+// Unstage drops staged data.
+func (s *session) Unstage(staged []kv.Staged) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range staged {
+		if c, ok := s.mu.staged[g.ID]; ok {
+			delete(s.mu.staged, g.ID)
+			s.db.space.release(c.held, 1)
+		}
+	}
+	s.mu.run = 0
+}
+
+// useStaged turns the staged data of an effect into a blob, if it is the chunks of
+// one from its beginning, or else into the effect's value.
+func (s *session) useStaged(r *request, i int) error {
+	e := &r.txn.Effects[i]
+	s.mu.Lock()
+	chunks := make([]stagedChunk, 0, len(e.Staged))
+	size := int64(0)
+	for _, g := range e.Staged {
+		c, ok := s.mu.staged[g.ID]
+		if !ok {
+			s.mu.Unlock()
+			return fmt.Errorf("effect %d: unknown staged data: %w", i, kv.ErrInvalid)
+		}
+		chunks = append(chunks, c)
+		size += int64(c.ref.Bytes) - item.ChunkOverhead
+	}
+	s.mu.Unlock()
+	if e.Op == kv.Put && size > kv.InlineBytesMax && isBlob(chunks) {
+		staged := stagedBlob{blob: item.Blob{ID: chunks[0].blob, Size: size, ChunkBytes: kv.ChunkBytes}}
+		for _, c := range chunks {
+			staged.refs = append(staged.refs, c.ref)
+		}
+		r.setBlob(i, staged)
+		return nil
+	}
+	e.Value = make([]byte, 0, size)
+	for _, c := range chunks {
+		data, err := s.db.cache.chunk(c.ref, c.blob, c.number)
+		if err != nil {
+			return err
+		}
+		e.Value = append(e.Value, data...)
+	}
+	return nil
+}
+
+// isBlob says whether the chunks are those of one blob, whole and in order.
+func isBlob(chunks []stagedChunk) bool {
+	for i, c := range chunks {
+		full := c.ref.Bytes == item.ChunkOverhead+kv.ChunkBytes
+		if c.blob != chunks[0].blob || c.number != uint32(i) || (!full && i < len(chunks)-1) {
+			return false
+		}
+	}
+	return len(chunks) > 0
+}
+
+// Reserve sets aside room for future commits.
+func (s *session) Reserve(ctx context.Context, n int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n = max(n, -s.mu.reserved)
+	if err := s.db.space.reserve(n); err != nil {
+		return err
+	}
+	s.mu.reserved += n
+	return nil
+}
+
+// Close ends the session.
+func (s *session) Close() error {
+	s.mu.Lock()
+	if s.mu.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.mu.closed = true
+	observing, pins, reserved := s.mu.observing, s.mu.pins, s.mu.reserved
+	for _, c := range s.mu.staged {
+		s.db.space.release(c.held, 1)
+	}
+	clear(s.mu.staged)
+	s.mu.pins = nil
+	s.mu.Unlock()
+	s.db.space.reserve(-reserved)
+	for birth, n := range pins {
+		s.db.unpin(uint64(birth), n)
+	}
+	if observing {
+		s.db.hub.mu.Lock()
+		delete(s.db.hub.mu.observers, s)
+		s.db.hub.mu.Unlock()
+		s.db.listeners.Add(-1)
+	}
+	return nil
+}
+
+// dropOrphans deletes, at the first opening after a crash, what was deleted while
+// it was open: nobody has it open any more.
+func (db *DB) dropOrphans() error {
+	start, end := prefixRange([]byte{systemSpace, orphanKind})
+	c := db.state.Load().cursor(db.cache)
+	ok, err := c.seek(start)
+	if err != nil || !ok || bytes.Compare(c.key(), end) >= 0 {
+		return err
+	}
+	_, err = db.commit(&request{internal: func(w *writer) error {
+		w.emit(&item.Op{Kind: item.OpDeleteRange, Key: start, End: end, Version: w.db.clock.draw(1)})
+		return nil
+	}})
+	return err
+}

@@ -1,0 +1,114 @@
+package kvstore
+
+import (
+	"context"
+
+	"kivaloo/kvstore/item"
+	"kivaloo/kvstore/kv"
+	"kivaloo/kvstore/page"
+)
+
+// stageValueBytes is the length from which a value is written to the log ahead of
+// its transaction, in pieces, so that other commits need not wait for all of it.
+const stageValueBytes = 1 << 20
+
+// Commit carries a transaction out.
+func (db *DB) Commit(ctx context.Context, txn *kv.Txn) (kv.Result, error) {
+	return db.commitFor(nil, txn)
+}
+
+// CommitAsync is Commit for who must not wait: transactions take effect in the
+// order of the calls, and done is called, on the store's own goroutine, when the
+// outcome is durable. It must not block. Values above a megabyte are written
+// along with the commit they are part of.
+func (db *DB) CommitAsync(txn *kv.Txn, done func(kv.Result, error)) {
+	r := &request{txn: txn, done: done}
+	if err := db.admit(txn); err != nil {
+		r.fail(err)
+		return
+	}
+	db.queue.put(r)
+}
+
+// admit refuses what need not go through the queue to be refused.
+func (db *DB) admit(txn *kv.Txn) error {
+	if db.closed.Load() {
+		return kv.ErrClosed
+	}
+	return txn.Check()
+}
+
+func (db *DB) commitFor(s *session, txn *kv.Txn) (kv.Result, error) {
+	if err := db.admit(txn); err != nil {
+		return kv.Result{}, err
+	}
+	r := &request{txn: txn, session: s}
+	held, err := db.stageValues(r)
+	defer func() {
+		for _, first := range held {
+			db.space.release(first, 1)
+		}
+	}()
+	if err != nil {
+		return kv.Result{}, err
+	}
+	return db.commit(r)
+}
+
+func (r *request) setBlob(i int, b stagedBlob) {
+	if r.blobs == nil {
+		r.blobs = make(map[int]stagedBlob)
+	}
+	r.blobs[i] = b
+}
+
+// stageValues writes the large values of a transaction ahead of it. It answers
+// the segments that are held for them until the transaction is done.
+func (db *DB) stageValues(r *request) (held []uint64, err error) {
+	for i := range r.txn.Effects {
+		e := &r.txn.Effects[i]
+		if len(e.Staged) > 0 {
+			if r.session == nil {
+				return held, kv.ErrInvalid
+			}
+			if err := r.session.useStaged(r, i); err != nil {
+				return held, err
+			}
+		}
+		if e.Op != kv.Put || len(e.Value) < stageValueBytes {
+			continue
+		}
+		b := item.Blob{ID: db.clock.draw(1), Size: int64(len(e.Value)), ChunkBytes: kv.ChunkBytes}
+		refs, err := db.writeChunks(b.ID, 0, e.Value)
+		for _, ref := range refs {
+			held = append(held, db.space.hold(ref))
+		}
+		if err != nil {
+			return held, err
+		}
+		r.setBlob(i, stagedBlob{b, refs})
+	}
+	return held, nil
+}
+
+// writeChunks appends data as chunks of a blob, from a number on.
+func (db *DB) writeChunks(blob uint64, number uint32, data []byte) ([]page.Ref, error) {
+	var refs []page.Ref
+	for len(data) > 0 {
+		var items [][]byte
+		for bytes := 0; len(data) > 0 && bytes < stageValueBytes; bytes += kv.ChunkBytes {
+			n := min(len(data), kv.ChunkBytes)
+			items = append(items, item.AppendChunk(nil, blob, number, data[:n]))
+			number++
+			data = data[n:]
+		}
+		places, err := db.appendJob(&appendJob{items: items, grows: true})
+		if err != nil {
+			return refs, err
+		}
+		for i, p := range places {
+			refs = append(refs, page.Ref{Place: p, CRC: item.StoredCRC(items[i])})
+		}
+	}
+	return refs, nil
+}

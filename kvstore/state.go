@@ -1,0 +1,96 @@
+package kvstore
+
+import (
+	"kivaloo/kvstore/btree"
+	"kivaloo/kvstore/delta"
+	"kivaloo/kvstore/item"
+)
+
+// A state is everything that a reader sees: what is committed and not yet in
+// pages, newest first, over the tree. A published state is never changed; readers
+// need no lock, and no pin either: the block numbers of a page are never used
+// again, so a reader that is late finds nothing (lbs.ErrNoBlock), never something
+// else, and starts over from the state published since.
+type state struct {
+	active  *delta.Delta // changes since the last freeze
+	frozen  *delta.Delta // what the checkpoint under way is merging, or nil
+	tree    btree.Tree
+	version uint64 // stamp of the last change
+}
+
+// A pair is what the layers of a state together say of a key.
+type pair struct {
+	value, meta              []byte
+	birth, modified, version uint64
+	flags                    delta.Flags // Blob, Link and Brought
+}
+
+const pairFlags = delta.Blob | delta.Link | delta.Brought
+
+// layers is the number of deltas a state may have.
+const layers = 2
+
+func (s *state) layer(i int) *delta.Delta {
+	if i == 0 {
+		return s.active
+	}
+	return s.frozen
+}
+
+// get looks an internal key up. Without stamps, birth and metadata may be missing.
+func (s *state) get(src btree.Source, key []byte, stamps bool) (pair, bool, error) {
+	return s.getBelow(src, key, stamps, 0)
+}
+
+// getBelow looks a key up from layer i downwards.
+func (s *state) getBelow(src btree.Source, key []byte, stamps bool, i int) (pair, bool, error) {
+	for ; i < layers; i++ {
+		d := s.layer(i)
+		if d == nil {
+			continue
+		}
+		if e := d.Get(key); e != nil {
+			return s.fromDelta(src, e, stamps, i)
+		}
+		if d.Covering(key) != nil {
+			return pair{}, false, nil
+		}
+	}
+	return s.fromTree(src, key, stamps)
+}
+
+// fromDelta completes an entry of layer i with what it inherits.
+func (s *state) fromDelta(src btree.Source, e *delta.Entry, stamps bool, i int) (pair, bool, error) {
+	if e.Has(delta.Deleted) {
+		return pair{}, false, nil
+	}
+	p := pair{e.Value, e.Meta, e.Birth, e.Modified, e.Version, e.Flags & pairFlags}
+	if !stamps || e.Has(delta.Fresh) {
+		return p, true, nil
+	}
+	base, ok, err := s.getBelow(src, e.Key, true, i+1)
+	if err != nil {
+		return pair{}, false, err
+	}
+	if ok {
+		p.inherit(e, &base)
+	}
+	return p, true, nil
+}
+
+// inherit takes from the pair below what the entry of p does not bring.
+func (p *pair) inherit(e *delta.Entry, below *pair) {
+	p.birth = below.birth
+	if !e.Has(delta.HasMeta) {
+		p.meta = below.meta
+	}
+}
+
+// size is the length of the value.
+func (p *pair) size() (int64, error) {
+	if p.flags&delta.Blob == 0 {
+		return int64(len(p.value)), nil
+	}
+	b, err := item.DecodeBlob(p.value)
+	return b.Size, err
+}

@@ -1,0 +1,395 @@
+package kvstore
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"kivaloo/kvstore/btree"
+	"kivaloo/kvstore/delta"
+	"kivaloo/kvstore/item"
+	"kivaloo/kvstore/kv"
+	"kivaloo/kvstore/page"
+	"kivaloo/lbs"
+)
+
+// idleAfter is how long after the last commit a small append proves it: damage to
+// it can then be told from an append that was never acknowledged.
+const idleAfter = time.Second
+
+// A writer is the one goroutine that decides transactions, composes appends and
+// publishes states. While one batch is being flushed it evaluates the next on
+// top of it; no timer is involved, so a lone transaction goes at once and a crowd
+// shares a flush:
+//
+//	take → evaluate → compose → flush (another goroutine) → publish → answer
+//
+// An append that is refused for lack of space takes what was evaluated on top of
+// it along: that is evaluated again. After any other error nothing more is taken.
+type writer struct {
+	db       *DB
+	requests []*request // taken, not evaluated yet
+	jobs     []*appendJob
+	controls []func(w *writer)
+
+	// What the next transaction sees. Its active delta is the applier's.
+	working *state
+	applier *applier
+	version uint64 // stamp of the last effect evaluated
+
+	open     *batch // being filled
+	flushing *batch // or nil
+	spare    *batch
+	flushes  chan flush       // closed when the writer ends
+	flushed  chan flushResult // closed by the flusher
+
+	// The log as of the last append that was flushed.
+	next    uint64
+	last    uint64
+	number  uint64
+	root    item.RootPlace
+	redo    uint64
+	dirty   bool // a commit or ROOT has no later append to prove it yet
+	failure error
+	// stopping says that the writer is to end when nothing is left to do.
+	stopping bool
+
+	frozenDelta *delta.Delta // immutable; what the checkpoint under way merges
+	tree        btree.Tree
+
+	// held counts, by segment, the holds of the active delta; chunks in blocks
+	// from written on need none (see named).
+	held    map[uint64]int
+	written uint64
+
+	key, value, chunkKey []byte // scratch
+}
+
+type flush struct {
+	first   uint64
+	payload []byte
+	room    lbs.Room
+}
+
+type flushResult struct {
+	next uint64
+	err  error
+}
+
+// run is the writer's goroutine.
+func (w *writer) run() {
+	defer close(w.db.writerDone)
+	idle := time.NewTimer(idleAfter)
+	defer idle.Stop()
+	for {
+		w.db.queue.take(w)
+		w.step()
+		if w.stopping && w.flushing == nil && len(w.requests) == 0 {
+			break
+		}
+		select {
+		case <-w.db.queue.ready:
+		case res := <-w.flushed:
+			w.finish(res)
+		case <-idle.C:
+			w.proveLast()
+		}
+		idle.Reset(idleAfter)
+	}
+	close(w.flushes)
+}
+
+// runFlusher appends what the writer composes, one append at a time.
+func (w *writer) runFlusher() {
+	defer close(w.flushed)
+	for f := range w.flushes {
+		next, err := w.db.log.Append(f.first, f.payload, f.room)
+		w.flushed <- flushResult{next, err}
+	}
+}
+
+// step does all that can be done without waiting.
+func (w *writer) step() {
+	for {
+		if w.failure != nil {
+			w.failAll()
+			return
+		}
+		w.evaluateTaken()
+		switch {
+		case w.flushing != nil:
+			return
+		case w.startFlush():
+		case len(w.controls) > 0:
+			w.runControls()
+		case len(w.requests) == 0 || w.slowed():
+			return
+		}
+	}
+}
+
+// evaluateTaken evaluates taken requests into the open batch until it is full.
+// While controls wait, nothing new is begun: they need a moment between batches.
+func (w *writer) evaluateTaken() {
+	if len(w.requests) == 0 || len(w.controls) > 0 || w.slowed() {
+		return
+	}
+	w.db.evaluating.Lock()
+	w.written = w.open.first
+	n := 0
+	for n < len(w.requests) && !w.open.full() {
+		w.evaluate(w.requests[n])
+		n++
+	}
+	w.db.evaluating.Unlock()
+	rest := copy(w.requests, w.requests[n:])
+	clear(w.requests[rest:])
+	w.requests = w.requests[:rest]
+}
+
+// slowed says whether writers must wait for the checkpoint: the log since the
+// redo point is at its bound.
+func (w *writer) slowed() bool {
+	return w.db.space.logFull() && !w.db.checkpoint.stuck.Load()
+}
+
+// startFlush sends the open batch off, if there is anything in it.
+func (w *writer) startFlush() bool {
+	b := w.open
+	w.addJobs(b)
+	if b.empty() {
+		// Nothing to write: what was asked rests on what is durable already.
+		w.answer(b)
+		b.reset(w.next, w.base())
+		return false
+	}
+	b.after = w.applier.delta.Freeze()
+	b.version = w.version
+	b.pins = w.db.pins.mark()
+	t := item.Trailer{
+		Store: w.db.id, Number: w.number + 1, Previous: w.last,
+		Root: w.root, Redo: w.redo, Stamp: w.db.clock.last.Load(),
+	}
+	payload := b.compose(&t, w.db.blockBytes)
+	w.flushing, w.open, w.spare = b, w.spare, nil
+	if w.open == nil {
+		w.open = new(batch)
+	}
+	w.open.reset(b.first+uint64((len(payload)+lbs.SealBytes)/w.db.blockBytes), w.base())
+	w.flushes <- flush{b.first, payload, b.room()}
+	return true
+}
+
+// base is what the stamps of the next batch are counted from.
+func (w *writer) base() uint64 { return w.db.clock.last.Load() }
+
+// addJobs lets waiting items ride in the batch.
+func (w *writer) addJobs(b *batch) {
+	bytes := 0
+	for len(w.jobs) > 0 && bytes < jobBytesMax && b.rootAt == nil {
+		j := w.jobs[0]
+		w.jobs = w.jobs[1:]
+		b.jobs = append(b.jobs, j)
+		b.grows = b.grows || j.grows
+		bytes += j.bytes()
+		if j.root != nil {
+			return
+		}
+	}
+}
+
+// finish deals with the outcome of a flush.
+func (w *writer) finish(res flushResult) {
+	b := w.flushing
+	w.flushing = nil
+	switch {
+	case errors.Is(res.err, lbs.ErrNoSpace):
+		w.refuse(b, res.err)
+	case res.err != nil:
+		w.fail(b, res.err)
+	default:
+		w.succeed(b, res.next)
+	}
+	b.reset(0, 0)
+	w.spare = b
+}
+
+func (w *writer) succeed(b *batch, next uint64) {
+	w.last = b.first + uint64((len(b.payload)+lbs.SealBytes)/w.db.blockBytes) - 1
+	w.next = next
+	w.number++
+	w.dirty = b.record.Count() > 0 || b.rootAt != nil
+	if b.rootAt != nil {
+		w.root, w.redo = *b.rootAt, b.redo
+	}
+	w.db.space.appended(int64(b.record.Len() + len(b.body)))
+	w.db.pins.settle(b.pins)
+	w.publish(b.after, b.version)
+	if w.open.first != next {
+		w.reevaluate(nil)
+	}
+	if len(w.open.requests) > 0 || len(w.jobs) > 0 {
+		w.startFlush() // keep the disk busy before telling anybody
+	}
+	w.answer(b)
+	for _, j := range b.jobs {
+		j.done <- nil
+	}
+	w.db.checkpoint.poke()
+}
+
+// publish lets readers see what is durable.
+func (w *writer) publish(active *delta.Delta, version uint64) {
+	s := &state{active: active, frozen: w.frozenDelta, tree: w.tree, version: version}
+	w.db.state.Store(s)
+}
+
+// answer gives every request of a batch its outcome, after observers of others
+// have confirmed the changes.
+func (w *writer) answer(b *batch) {
+	w.db.hub.deliver(b.requests)
+}
+
+// refuse answers that there is no room to all that needs room, and evaluates the
+// rest, and what was evaluated on top, again.
+func (w *writer) refuse(b *batch, err error) {
+	var again []*request
+	for _, r := range b.requests {
+		if r.txn != nil && r.err == nil && grows(r.txn) {
+			r.fail(fromLog(err))
+			continue
+		}
+		again = append(again, r)
+	}
+	for _, j := range b.jobs {
+		if b.grows && !j.grows {
+			w.jobs = append(w.jobs, j) // it may still fit without the growth
+			continue
+		}
+		j.done <- fromLog(err)
+	}
+	if !b.grows && len(again) > 0 {
+		for _, r := range again {
+			r.fail(fromLog(err))
+		}
+		again = nil
+	}
+	w.reevaluate(again)
+}
+
+// reevaluate evaluates the given requests and those of the open batch again, on
+// top of what is durable.
+func (w *writer) reevaluate(first []*request) {
+	again := append(first, w.open.requests...)
+	durable := w.db.state.Load()
+	w.db.evaluating.Lock()
+	defer w.db.evaluating.Unlock()
+	w.resetWorking(durable.active.Freeze(), durable.version)
+	w.db.pins.rewind(0)
+	w.open.reset(w.next, w.base())
+	w.written = w.open.first
+	for _, r := range again {
+		w.evaluate(r)
+	}
+}
+
+// resetWorking makes the writer go on from a durable delta.
+func (w *writer) resetWorking(active *delta.Delta, version uint64) {
+	w.applier.use(active)
+	w.working = &state{active: active, frozen: w.frozenDelta, tree: w.tree, version: version}
+	w.version = version
+}
+
+// fail ends the writing: nobody knows what of the append is on the disk.
+func (w *writer) fail(b *batch, err error) {
+	w.failure = fromLog(err)
+	w.db.logger.Error("the log has failed; reading goes on, writing needs a restart", "error", err)
+	w.db.queue.close(w.failure)
+	for _, r := range b.requests {
+		r.fail(w.failure)
+	}
+	for _, j := range b.jobs {
+		j.done <- w.failure
+	}
+}
+
+func (w *writer) failAll() {
+	w.db.queue.take(w)
+	for _, r := range append(w.open.requests, w.requests...) {
+		r.fail(w.failure)
+	}
+	w.open.requests, w.requests = w.open.requests[:0], nil
+	for _, j := range w.jobs {
+		j.done <- w.failure
+	}
+	w.jobs = nil
+	w.runControls()
+}
+
+// runControls runs what needs the writer to itself.
+func (w *writer) runControls() {
+	controls := w.controls
+	w.controls = nil
+	w.db.evaluating.Lock()
+	defer w.db.evaluating.Unlock()
+	for _, f := range controls {
+		f(w)
+	}
+}
+
+// proveLast appends a little after the last commit, if nothing else has come.
+func (w *writer) proveLast() {
+	if w.dirty && w.failure == nil && w.flushing == nil && len(w.open.requests) == 0 {
+		w.open.idle = true
+		w.startFlush()
+	}
+}
+
+// freeze makes the active delta the one to be merged. It answers the block from
+// which records will be needed once that is done.
+func (w *writer) freeze() (frozen *delta.Delta, redo uint64) {
+	w.frozenDelta = w.applier.delta.Freeze()
+	w.resetWorking(new(delta.Delta), w.version)
+	w.publish(new(delta.Delta), w.version)
+	return w.frozenDelta, w.next
+}
+
+// adopt publishes the tree of a ROOT that is durable; done drops the delta that
+// is merged in it.
+func (w *writer) adopt(tree btree.Tree, done bool) {
+	w.tree = tree
+	if done {
+		w.frozenDelta = nil
+	}
+	w.working.tree, w.working.frozen = w.tree, w.frozenDelta
+	w.publish(w.db.state.Load().active, w.db.state.Load().version)
+}
+
+// commit waits for a request.
+func (db *DB) commit(r *request) (kv.Result, error) {
+	done := make(chan struct{})
+	var result kv.Result
+	var err error
+	r.done = func(res kv.Result, e error) {
+		result, err = res, e
+		close(done)
+	}
+	db.queue.put(r)
+	<-done
+	return result, err
+}
+
+// append waits for items, and a ROOT if it is not nil, to be in the log. They may
+// use the reserve.
+func (db *DB) append(items [][]byte, root *item.Root) ([]page.Place, error) {
+	return db.appendJob(&appendJob{items: items, root: root})
+}
+
+func (db *DB) appendJob(j *appendJob) ([]page.Place, error) {
+	j.done = make(chan error, 1)
+	db.queue.putJob(j)
+	if err := <-j.done; err != nil {
+		return nil, fmt.Errorf("append of %d items: %w", len(j.items), err)
+	}
+	return j.places, nil
+}
