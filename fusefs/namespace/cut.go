@@ -86,9 +86,16 @@ func endsInCutName(text string) bool {
 	return isCutName(text)
 }
 
-// extendCut is the cut of the virtual directory called name in that of cut.
-func extendCut(cut, name string) string {
-	return cut + strings.TrimSuffix(name, cutMark)
+// extendCut is the cut of the virtual directory called name in that of cut. It
+// is not ok when no text is cut in both places: two pieces of wrong lengths can
+// end where two right ones do, and would be a second path to what is there.
+func extendCut(cut, name string) (longer string, ok bool) {
+	longer = cut + strings.TrimSuffix(name, cutMark)
+	at := 0
+	for at < len(cut) {
+		at += cutAt(longer[at:])
+	}
+	return longer, at == len(cut)
 }
 
 // cutPrefix is what the components have in common whose texts are cut after

@@ -97,7 +97,7 @@ func (d Dir) Lookup(name string) (Lookup, error) {
 		return Lookup{Plain: d.main(name)}, nil
 	}
 	if isCutName(name) {
-		return Lookup{Plain: Target{Kind: Virtual, Cut: extendCut(d.Cut, name)}}, nil
+		return Lookup{Plain: d.virtual(name)}, nil
 	}
 	text := d.Cut + name
 	if _, _, ok := piece(text, d.Cut); !ok {
@@ -117,6 +117,15 @@ func checkName(name string) (percent bool, err error) {
 		return false, ErrBadName
 	}
 	return strings.IndexByte(name, '%') >= 0, nil
+}
+
+// virtual is the target of a virtual directory's name.
+func (d Dir) virtual(name string) Target {
+	cut, ok := extendCut(d.Cut, name)
+	if !ok {
+		return Target{Err: ErrReserved}
+	}
+	return Target{Kind: Virtual, Cut: cut}
 }
 
 // main is the target that a component has by itself.

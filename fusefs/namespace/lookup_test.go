@@ -32,6 +32,8 @@ func TestNamesThatAreRefused(t *testing.T) {
 		{"across an escape", Dir{Cut: cut.Cut[1:]}, "abcd", ErrReserved},
 		{"before an escape", Dir{Cut: cut.Cut[1:]}, "%00d", nil},
 		{"cut where no text is", Dir{Cut: cut.Cut + "a"}, "abcd", ErrReserved},
+		{"cut twice", cut, cut.Cut + "%+", nil},
+		{"cut twice, at first too early", Dir{Cut: cut.Cut[1:]}, cut.Cut + "%+", ErrReserved},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l, err := c.dir.Lookup(c.file)

@@ -151,6 +151,8 @@ func FuzzName(f *testing.F) {
 	f.Add([]byte{21, 0, 0, 4, 9, 2, 4, 6, 6}, []byte("abc"))
 	f.Add([]byte{20, 0, 0, 0, 0, 0, 0, 4, 9, 2, 0, 0, 0}, []byte("%+"))
 	f.Add([]byte{4, 24, 0, 0, 0, 0, 4, 9, 2, 24, 0}, []byte("25.%"))
+	// Two pieces of 1021 bytes end where 1022 and an escape's 1020 do.
+	f.Add([]byte{22, 12, 2, 22, 12, 2, 4}, []byte("000000"))
 	f.Fuzz(func(t *testing.T, program, tail []byte) {
 		if len(program)+len(tail) > 4096 {
 			return
@@ -198,12 +200,23 @@ func TestEveryTailAroundTheCutBothWays(t *testing.T) {
 	}
 }
 
-// The same around the second cut, where only the first is settled.
+// The same around the second cut.
 func TestEveryTailAroundTheSecondCut(t *testing.T) {
+	d := startDirs[1]
 	for n := 2036; n <= 2047; n++ {
 		base := strings.Repeat("a", n)
 		forEachString("%250.+\x00a", 3, func(tail string) {
-			checkComponent(t, startDirs[1], base+tail)
+			checkComponent(t, d, base+tail)
 		})
+	}
+	for n := 1018; n <= 1023; n++ {
+		for m := 1018; m <= 1023; m++ {
+			first, second := strings.Repeat("a", n)+"%+", strings.Repeat("a", m)
+			forEachString("%250+", 3, func(tail string) {
+				checkNames(t, d, []string{first, second + "%+", tail}, true)
+				checkNames(t, d, []string{first, "%00" + second[3:] + "%+", tail + "000"}, false)
+				checkNames(t, d, []string{first, second + tail + "%+", "%0000"}, false)
+			})
+		}
 	}
 }
