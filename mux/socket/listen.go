@@ -9,15 +9,9 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// staleWait stands between the two connections that must be refused before a
-// socket is taken for a dead one. A live server is between bind and listen for
-// some microseconds, and refuses there too.
-const staleWait = 20 * time.Millisecond
 
 // ListenOptions say what may be listened on.
 type ListenOptions struct {
@@ -71,6 +65,8 @@ func listenUnix(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
 	l := &unixListener{dir: dir, name: filepath.Base(path)}
+	unlock := lockName(dir, l.name)
+	defer unlock()
 	if err := l.listen(path); err != nil {
 		dir.Close()
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
@@ -83,7 +79,7 @@ func (l *unixListener) listen(path string) error {
 	if !errors.Is(err, unix.EADDRINUSE) {
 		return err
 	}
-	if err := l.removeStale(); err != nil && !errors.Is(err, unix.ENOENT) {
+	if err := l.removeStale(); err != nil {
 		return err
 	}
 	if err = l.bind(path); errors.Is(err, unix.EADDRINUSE) {
@@ -94,7 +90,7 @@ func (l *unixListener) listen(path string) error {
 
 func (l *unixListener) bind(path string) error {
 	if len(path) > pathMax {
-		path = l.inDir(l.name)
+		path = l.inDir()
 	}
 	config := net.ListenConfig{Control: private}
 	listener, err := config.Listen(context.Background(), "unix", path)
@@ -117,35 +113,24 @@ func private(_, _ string, raw syscall.RawConn) error {
 	return err
 }
 
-// removeStale removes the socket file of a dead server. Two servers that start
-// at once must not remove each other's new file, so it is moved aside first and
-// removed only when what was moved is really dead.
+// removeStale removes the socket file of a dead server.
 func (l *unixListener) removeStale() error {
-	if err := l.refuses(l.name); err != nil {
+	if err := l.refuses(); err != nil {
 		return err
 	}
-	aside := fmt.Sprintf(".%.64s.%d", l.name, os.Getpid())
-	dir := int(l.dir.Fd())
-	if err := unix.Renameat(dir, l.name, dir, aside); err != nil {
-		return fmt.Errorf("remove the dead socket: %w", err)
-	}
-	time.Sleep(staleWait)
-	if err := l.refuses(aside); err != nil {
-		return errors.Join(err, unix.Renameat2(dir, aside, dir, l.name, unix.RENAME_NOREPLACE))
-	}
-	return unix.Unlinkat(dir, aside, 0)
+	return unix.Unlinkat(int(l.dir.Fd()), l.name, 0)
 }
 
-// refuses answers nil when name is a socket that nobody listens on.
-func (l *unixListener) refuses(name string) error {
+// refuses answers nil when the file is a socket that nobody listens on.
+func (l *unixListener) refuses() error {
 	var stat unix.Stat_t
-	if err := unix.Fstatat(int(l.dir.Fd()), name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := unix.Fstatat(int(l.dir.Fd()), l.name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
 	if stat.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		return fmt.Errorf("%w: the file there is no socket", ErrAddress)
 	}
-	conn, err := dialUnix(context.Background(), l.inDir(name))
+	conn, err := dialUnix(context.Background(), l.inDir())
 	switch {
 	case err == nil:
 		conn.Close()
@@ -158,9 +143,9 @@ func (l *unixListener) refuses(name string) error {
 	return err
 }
 
-// inDir is a short path to a name in the socket's directory.
-func (l *unixListener) inDir(name string) string {
-	return fmt.Sprintf("/proc/self/fd/%d/%s", l.dir.Fd(), name)
+// inDir is a short path to the socket, through the descriptor of its directory.
+func (l *unixListener) inDir() string {
+	return fmt.Sprintf("/proc/self/fd/%d/%s", l.dir.Fd(), l.name)
 }
 
 // Close removes the file first: while it can still be found, it answers.
