@@ -40,7 +40,7 @@ func (s *Store) Append(first uint64, payload []byte, room lbs.Room) (uint64, err
 	s.writing.sequence, s.writing.previous = q.sequence+1, q.crc
 	s.next.Store(first + blocks)
 	if t := *s.table.Load(); t.last().first == first {
-		s.pool.want(s.segmentBytes(t.bytes())) // this append has used up a spare
+		s.pool.want(t) // this append has used up a spare
 	}
 	return first + blocks, nil
 }

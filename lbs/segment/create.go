@@ -64,7 +64,8 @@ func isZero(p []byte) bool {
 }
 
 // create makes a new store: first segment 0, then the format record, which makes
-// the directory a store. What an unfinished creation has left is removed.
+// the directory a store. What an unfinished creation has left is removed. The
+// names are made durable by opening what was created.
 func (s *Store) create(l listing) (listing, error) {
 	for _, name := range l.leftovers() {
 		if err := s.fs.Remove(s.path(name)); err != nil {
@@ -87,9 +88,6 @@ func (s *Store) create(l listing) (listing, error) {
 		return l, err
 	}
 	if err := s.createFormat(); err != nil {
-		return l, err
-	}
-	if err := s.syncNames(); err != nil {
 		return l, err
 	}
 	s.log.Info("created a store", "dir", s.dir, "block_bytes", blockBytes)

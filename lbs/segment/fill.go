@@ -61,7 +61,7 @@ func (p *pool) serve(a ask) (spare, error) {
 }
 
 // replenish makes so many of the spares that are missing, and when none is, removes
-// those that the store has outgrown. On a full disk they stay: they are what there
+// those that are too many, or of a size that the store has outgrown. On a full disk they stay: they are what there
 // is. It answers how many are still missing.
 func (p *pool) replenish(most int) (int, error) {
 	for ; ; most-- {
@@ -96,7 +96,7 @@ func (p *pool) popMisfit() (spare, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, sp := range p.mu.ready {
-		if !p.suitsLocked(sp.bytes) {
+		if !p.suitsLocked(sp.bytes) || len(p.mu.ready) > p.mu.most {
 			p.mu.ready = append(p.mu.ready[:i], p.mu.ready[i+1:]...)
 			return sp, true
 		}
@@ -116,7 +116,8 @@ func (p *pool) make(bytes int64) (spare, error) {
 }
 
 // fill zeroes a file under a name that counts for nothing, so that whatever is
-// called a spare has all its blocks.
+// called a spare has all its blocks. The name need not be durable: a spare that a
+// cut takes away can be made again in the room it took.
 func (p *pool) fill(sp spare) error {
 	s := p.store
 	u, err := s.fs.Usage(s.dir)
@@ -133,12 +134,8 @@ func (p *pool) fill(sp spare) error {
 	}
 	if err != nil {
 		_ = s.fs.Remove(temp)
-		return err
 	}
-	if err := s.fs.SyncDir(s.dir); err != nil {
-		return s.fail(err)
-	}
-	return nil
+	return err
 }
 
 // zeroFill writes zeros to a new file. Room is taken first: a full disk is noticed

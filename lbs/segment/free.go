@@ -48,7 +48,7 @@ func (s *Store) free(pick func(span) bool) error {
 		errs = append(errs, g.retire())
 	}
 	errs = append(errs, s.pool.recycle(gone))
-	s.pool.want(s.segmentBytes(t.bytes()))
+	s.pool.want(t)
 	return errors.Join(errs...)
 }
 

@@ -221,5 +221,5 @@ func (s *Store) adopt(l listing, lastFile disk.File) {
 	last.file.Store(&lastFile)
 	s.table.Store(&t)
 	s.pool = newPool(s, l.spares)
-	s.pool.want(s.segmentBytes(t.bytes()))
+	s.pool.want(t)
 }

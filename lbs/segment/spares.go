@@ -17,6 +17,11 @@ const (
 
 	// sparesWanted keeps one more ahead of the writer.
 	sparesWanted = reserveSpares + 1
+
+	// sparesShare: of the segments in use, one in so many may be kept as a spare
+	// beyond those wanted when it is freed. Cleaning frees several at once, and a
+	// file that is used again spares writing all of the log twice.
+	sparesShare = 8
 )
 
 // A spare is a file that can become a segment: all its blocks were written and
@@ -42,6 +47,7 @@ type pool struct {
 		sync.Mutex
 		ready  []spare // smallest first
 		target int64   // the size that segments should have now
+		most   int     // how many spares may be kept
 		lastID uint32
 		err    error // of the last attempt to make a spare
 	}
@@ -81,10 +87,12 @@ func (p *pool) close() {
 	<-p.done
 }
 
-// want sets the size that new spares should have, and wakes the goroutine.
-func (p *pool) want(target int64) {
+// want sets how large spares should be and how many may be kept for the segments
+// there are, and wakes the goroutine.
+func (p *pool) want(t table) {
 	p.mu.Lock()
-	p.mu.target = target
+	p.mu.target = p.store.segmentBytes(t.bytes())
+	p.mu.most = sparesWanted + len(t)/sparesShare
 	p.mu.Unlock()
 	p.kick()
 }
@@ -204,13 +212,15 @@ func (p *pool) bytes() (all, reserve int64) {
 	return all, reserve
 }
 
-// suits says whether a spare has about the size that segments should have.
-func (p *pool) suits(bytes int64) bool {
+// welcomes says whether a file of so many bytes should become a spare, beside so
+// many more.
+func (p *pool) welcomes(bytes int64, more int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.suitsLocked(bytes)
+	return p.suitsLocked(bytes) && len(p.mu.ready)+more < p.mu.most
 }
 
+// suitsLocked says whether a spare has about the size that segments should have.
 func (p *pool) suitsLocked(bytes int64) bool {
 	return bytes >= p.mu.target/2 && bytes <= p.mu.target*2
 }
@@ -235,7 +245,7 @@ func (p *pool) nextName() string {
 	return spareName(p.mu.lastID)
 }
 
-// recycle makes spares of freed segments, as many as are wanted, and removes the
+// recycle makes spares of freed segments, as many as may be kept, and removes the
 // others. Nothing of a file may change before its name has: until then a cut
 // brings the segment back.
 func (p *pool) recycle(gone []*segment) error {
@@ -264,8 +274,7 @@ func (p *pool) rename(g *segment, more int) (sp spare, kept bool, err error) {
 	if err != nil {
 		return sp, false, err
 	}
-	missing, _ := p.missing()
-	if missing <= more || info.Links > 1 || !p.suits(g.bytes) {
+	if info.Links > 1 || !p.welcomes(g.bytes, more) {
 		return sp, false, fs.Remove(path)
 	}
 	sp = spare{p.nextName(), g.bytes}

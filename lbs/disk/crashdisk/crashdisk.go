@@ -68,8 +68,9 @@ type Disk struct {
 		*image
 		dead  error // why every call fails, or nil
 		locks map[*inode]bool
-		calls int // counted so far
-		cutAt int // the call that the cut takes the place of; 0: none
+		calls int   // counted so far
+		endAt int   // the call at which it ends; 0: never
+		end   error // how: ErrPowerCut or ErrKilled
 		fates *rand.Rand
 		stats Stats
 	}
@@ -101,20 +102,22 @@ func (d *Disk) Calls() int {
 // CutAt makes the power fail at the n-th call from now, counted from 1. The call
 // itself fails; by chance, what it should do has been begun, or even finished,
 // before the lights went out.
-func (d *Disk) CutAt(n int) {
+func (d *Disk) CutAt(n int) { d.endAt(n, ErrPowerCut) }
+
+// KillAt makes the process die at the n-th call from now, counted from 1: the call
+// fails, done or not, and so do all after it. Kill makes the next Disk.
+func (d *Disk) KillAt(n int) { d.endAt(n, ErrKilled) }
+
+func (d *Disk) endAt(n int, end error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.mu.cutAt = d.mu.calls + n
+	d.mu.endAt, d.mu.end = d.mu.calls+n, end
 }
 
 // Cut makes the power fail now.
 func (d *Disk) Cut() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.cutLocked()
-}
-
-func (d *Disk) cutLocked() {
 	if d.mu.dead == nil {
 		d.mu.dead = ErrPowerCut
 	}
@@ -140,11 +143,17 @@ func (d *Disk) Crash() *Disk {
 }
 
 // Kill ends the process that uses the disk, as kill -9 does: locks are gone, what
-// was written is there, and what was not synced is still not.
+// was written is there, and what was not synced is still not. An end that CutAt
+// or KillAt has announced is still to come, and calls are counted on.
 func (d *Disk) Kill() *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return boot(d.takeLocked(), d.mu.fates, d.mu.stats)
+	next := boot(d.takeLocked(), d.mu.fates, d.mu.stats)
+	next.mu.calls = d.mu.calls
+	if d.mu.endAt > d.mu.calls {
+		next.mu.endAt, next.mu.end = d.mu.endAt, d.mu.end
+	}
+	return next
 }
 
 // takeLocked moves the image out of a Disk and leaves it dead.
@@ -162,11 +171,11 @@ func (d *Disk) takeLocked() *image {
 
 // Clone copies a disk with all that is unsynced, so that one state can be crashed
 // in many ways; the seed decides the fates of the copy. Nothing is open or locked
-// in the copy.
+// in the copy, and nothing counted.
 func (d *Disk) Clone(seed uint64) *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return boot(d.mu.image.clone(), rand.New(rand.NewPCG(seed, 1)), d.mu.stats)
+	return boot(d.mu.image.clone(), rand.New(rand.NewPCG(seed, 1)), Stats{})
 }
 
 // SetBytes makes the disk smaller or larger: with less than its files take, it is
@@ -199,7 +208,7 @@ func (s Stats) Add(o Stats) Stats {
 }
 
 // call runs one call of the interface under the lock. When it is the one at which
-// the power fails, chance decides whether its work is done all the same: a write
+// the disk ends, chance decides whether its work is done all the same: a write
 // that is half under way, a sync that was never answered.
 func (d *Disk) call(sync bool, do func() error) error {
 	d.mu.Lock()
@@ -208,7 +217,7 @@ func (d *Disk) call(sync bool, do func() error) error {
 		return d.mu.dead
 	}
 	d.mu.calls++
-	if d.mu.calls != d.mu.cutAt {
+	if d.mu.calls != d.mu.endAt {
 		return do()
 	}
 	if d.mu.fates.IntN(2) == 0 {
@@ -216,6 +225,6 @@ func (d *Disk) call(sync bool, do func() error) error {
 			d.mu.stats.SyncsHonored++
 		}
 	}
-	d.cutLocked()
+	d.mu.dead = d.mu.end
 	return d.mu.dead
 }

@@ -52,7 +52,7 @@ func (f *file) WriteAt(p []byte, off int64) (n int, err error) {
 		}
 		return nil
 	})
-	if errors.Is(err, ErrPowerCut) {
+	if errors.Is(err, ErrPowerCut) || errors.Is(err, ErrKilled) {
 		n = 0
 	}
 	return n, err
