@@ -14,8 +14,6 @@ func (s *innerShape) join(a, b node) ([]node, error) {
 	if err != nil || joined == nil {
 		return apart, err
 	}
-	s.m.discard(a)
-	s.m.discard(b)
 	return joined, nil
 }
 
@@ -40,6 +38,9 @@ func (p *packer[U]) joined(a, b node) ([]node, error) {
 	if err != nil || !p.shape.together(&left[len(left)-1], &right[0]) {
 		return nil, err
 	}
+	// Before anything can be written: their children may go the same way.
+	p.m.discard(a)
+	p.m.discard(b)
 	p.reset(bracket{a.low, high})
 	if err := p.addAll(left); err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package btree
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"testing"
 
 	"kivaloo/kvstore/page"
@@ -16,7 +15,7 @@ func TestMergeAgreesWithMap(t *testing.T) {
 	for _, size := range pageSizes {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			t.Parallel()
-			w, highest := newWorld(t, rand.Uint64()), 0
+			w, highest := newWorld(t, newSeed()), 0
 			w.opts.PageBytes = size
 			for range 60 {
 				w.opts.WriteBytes = 1 << w.r.IntN(20)
@@ -67,7 +66,7 @@ func (w *world) checkShape() {
 }
 
 func TestStepsGiveWhatOneMergeGives(t *testing.T) {
-	seed := rand.Uint64()
+	seed := newSeed()
 	for _, budget := range []int{1, 3000, 20000} {
 		one, steps := newWorld(t, seed), newWorld(t, seed)
 		one.opts.PageBytes, steps.opts.PageBytes = 1024, 1024
@@ -87,7 +86,7 @@ func TestStepsGiveWhatOneMergeGives(t *testing.T) {
 
 // After every step, what lies below next is merged and the rest is not.
 func TestEveryStepIsAWholeTree(t *testing.T) {
-	w := newWorld(t, rand.Uint64())
+	w := newWorld(t, newSeed())
 	w.opts.PageBytes, w.opts.BudgetBytes = 512, 2000
 	w.merge(w.randomChanges(1000, 0))
 	w.check()
@@ -229,7 +228,7 @@ func TestDroppingMostCollapsesTheRoot(t *testing.T) {
 // get narrower with every level.
 func TestLongestKeysAndEntries(t *testing.T) {
 	for _, size := range []int{PageBytesMin, PageBytesDefault, PageBytesMax} {
-		w := newWorld(t, rand.Uint64())
+		w := newWorld(t, newSeed())
 		w.opts.PageBytes = size
 		for range 4 {
 			var list []Change
@@ -265,7 +264,7 @@ func TestLeavesHoldOneKeyspace(t *testing.T) {
 }
 
 func TestTouchedPagesMove(t *testing.T) {
-	w := newWorld(t, rand.Uint64())
+	w := newWorld(t, newSeed())
 	w.opts.PageBytes = 512
 	w.merge(sequential(page.SpaceUser, 0, 5000))
 	for _, budget := range []int{0, 1500} {
@@ -300,7 +299,7 @@ func TestTouchedPagesMove(t *testing.T) {
 }
 
 func TestTouchesBesideChanges(t *testing.T) {
-	w := newWorld(t, rand.Uint64())
+	w := newWorld(t, newSeed())
 	w.opts.PageBytes = 512
 	for range 40 {
 		w.opts.BudgetBytes = w.r.IntN(2) * 3000

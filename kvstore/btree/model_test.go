@@ -2,6 +2,7 @@ package btree
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -10,6 +11,16 @@ import (
 
 	"kivaloo/kvstore/page"
 )
+
+var seedFlag = flag.Uint64("seed", 0, "run the random tests with this seed")
+
+// newSeed is a new seed, or the one that was asked for.
+func newSeed() uint64 {
+	if *seedFlag != 0 {
+		return *seedFlag
+	}
+	return rand.Uint64()
+}
 
 // A model is what the tree should hold: entries by internal key.
 type model map[string]page.Entry
