@@ -11,14 +11,14 @@ import (
 // items in order: an entry where it has one, and its deleted ranges in the gaps
 // between them. It implements btree.Changes.
 type changes struct {
-	points   delta.Iterator
-	pointOK  bool
-	ranges   delta.Iterator
-	rangeOK  bool
-	at       []byte // all below it has been yielded
-	end      []byte // exclusive
-	buf      btree.Change
-	afterKey []byte
+	points  delta.Iterator
+	pointOK bool
+	ranges  delta.Iterator
+	rangeOK bool
+	at      []byte          // all below it has been yielded
+	end     []byte          // exclusive
+	bufs    [2]btree.Change // by turns, since the merge looks at the one before
+	turn    int
 }
 
 func newChanges(d *delta.Delta, start, end []byte) *changes {
@@ -50,8 +50,7 @@ func (c *changes) Next() (*btree.Change, error) {
 		}
 		if bytes.Compare(from, to) < 0 {
 			c.at = to
-			c.buf = btree.Change{Key: from, End: to, Payload: r}
-			return &c.buf, nil
+			return c.change(btree.Change{Key: from, End: to, Payload: r}), nil
 		}
 		if point != nil && bytes.Compare(r.Key, point.Key) > 0 {
 			break // the range begins behind the point
@@ -64,11 +63,17 @@ func (c *changes) Next() (*btree.Change, error) {
 	if point == nil {
 		return nil, nil
 	}
-	c.afterKey = append(append(c.afterKey[:0:0], point.Key...), 0)
-	c.at = c.afterKey
+	if c.rangeOK {
+		c.at = append(bytes.Clone(point.Key), 0) // a range may go on behind the point
+	}
 	c.pointOK = c.points.Next()
-	c.buf = btree.Change{Key: point.Key, Payload: point}
-	return &c.buf, nil
+	return c.change(btree.Change{Key: point.Key, Payload: point}), nil
+}
+
+func (c *changes) change(ch btree.Change) *btree.Change {
+	c.turn = 1 - c.turn
+	c.bufs[c.turn] = ch
+	return &c.bufs[c.turn]
 }
 
 // point is the next entry, or nil.

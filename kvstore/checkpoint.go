@@ -48,6 +48,7 @@ type checkpointer struct {
 	redo   uint64
 	from   []byte         // where the next step begins
 	held   map[uint64]int // holds of the frozen delta, released at its end
+	kept   func(blob uint64) bool
 }
 
 func newCheckpointer(db *DB, root item.Root) *checkpointer {
@@ -122,6 +123,7 @@ func (c *checkpointer) freeze() error {
 		if w.failure == nil && w.applier.delta.Len()+w.applier.delta.Ranges() > 0 {
 			c.frozen, c.redo = w.freeze()
 			c.held = w.takeHeld()
+			c.kept = blobsOf(c.frozen)
 			c.db.space.freeze()
 		}
 	})
@@ -131,7 +133,7 @@ func (c *checkpointer) freeze() error {
 
 // step merges a range of keys and makes it count.
 func (c *checkpointer) step() error {
-	m := &merge{db: c.db, free: slices.Clone(c.root.Free)}
+	m := &merge{db: c.db, free: slices.Clone(c.root.Free), kept: c.kept}
 	tree, next, err := c.mergeFrom(m)
 	if err != nil {
 		return err

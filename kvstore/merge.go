@@ -13,8 +13,10 @@ import (
 // collects what the accounts will say once the step's ROOT is durable.
 type merge struct {
 	db *DB
-	// free collects the chunks of blobs whose pairs are dropped.
+	// free collects the chunks of blobs whose pairs are dropped; kept are the
+	// blobs that puts of the delta have.
 	free []item.KeyRange
+	kept func(blob uint64) bool
 
 	born []page.Place // pages and chunks that come to life
 	died []page.Place
@@ -53,7 +55,7 @@ func (m *merge) dead(ref page.Ref) { m.died = append(m.died, ref.Place) }
 func (m *merge) resolve(old page.Entry, hasOld bool, change *btree.Change) (page.Entry, bool, error) {
 	e := change.Payload.(*delta.Entry)
 	if e.Has(delta.Deleted) {
-		return page.Entry{}, false, m.drop(&old, hasOld, e)
+		return page.Entry{}, false, m.drop(&old, hasOld)
 	}
 	out := page.Entry{
 		Value: e.Value, Meta: e.Meta, Flags: toPageFlags(e.Flags),
@@ -66,7 +68,7 @@ func (m *merge) resolve(old page.Entry, hasOld bool, change *btree.Change) (page
 		}
 	}
 	if hasOld && old.Flags&page.Blob != 0 && !(e.Has(delta.Blob) && sameBlob(old.Value, e.Value)) {
-		m.freeBlob(&old, e)
+		m.freeBlob(&old)
 	}
 	if isChunkKey(change.Key[0], change.Key[1:]) {
 		if err := m.replaceChunk(&old, hasOld, e.Value); err != nil {
@@ -81,13 +83,13 @@ func (m *merge) resolve(old page.Entry, hasOld bool, change *btree.Change) (page
 }
 
 // drop accounts for a pair that is deleted.
-func (m *merge) drop(old *page.Entry, hasOld bool, e *delta.Entry) error {
+func (m *merge) drop(old *page.Entry, hasOld bool) error {
 	if !hasOld {
 		return nil
 	}
 	m.countPair(old.Space, old.Flags, -1)
 	if old.Flags&page.Blob != 0 {
-		m.freeBlob(old, e)
+		m.freeBlob(old)
 	}
 	if isChunkKey(old.Space, old.Key) {
 		return m.replaceChunk(old, true, nil)
@@ -95,13 +97,12 @@ func (m *merge) drop(old *page.Entry, hasOld bool, e *delta.Entry) error {
 	return nil
 }
 
-// freeBlob notes that the chunks of a dropped pair are to go, unless the pair was
-// moved before: then another key has them.
-func (m *merge) freeBlob(old *page.Entry, e *delta.Entry) {
-	if e.Has(delta.Moved) {
-		return
-	}
-	if b, err := item.DecodeBlob(old.Value); err == nil {
+// freeBlob notes that the chunks of a dropped pair are to go, unless a put of the
+// delta has them: then the pair was moved. That is asked of the blob and not of
+// the pair's own history, because after a crash the tree may hold the pair where
+// an earlier attempt at this checkpoint has left it, on the way to where it is now.
+func (m *merge) freeBlob(old *page.Entry) {
+	if b, err := item.DecodeBlob(old.Value); err == nil && !m.kept(b.ID) {
 		start, end := chunkRange(b.ID, 0)
 		m.free = append(m.free, item.KeyRange{Start: start, End: end})
 	}
@@ -141,5 +142,26 @@ func (m *merge) countPair(space byte, flags page.Flags, n int64) {
 	}
 	if flags&page.Link != 0 {
 		m.links += n
+	}
+}
+
+// blobsOf answers the set of blobs that the puts of a delta have, made when it is
+// first asked: most deltas drop none.
+func blobsOf(d *delta.Delta) func(blob uint64) bool {
+	var blobs map[uint64]struct{}
+	return func(blob uint64) bool {
+		if blobs == nil {
+			blobs = make(map[uint64]struct{})
+			it := d.Iterator()
+			for ok := it.Seek(nil); ok; ok = it.Next() {
+				if e := it.Entry(); e.Has(delta.Blob) {
+					if b, err := item.DecodeBlob(e.Value); err == nil {
+						blobs[b.ID] = struct{}{}
+					}
+				}
+			}
+		}
+		_, ok := blobs[blob]
+		return ok
 	}
 }

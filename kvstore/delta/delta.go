@@ -8,12 +8,14 @@
 // # What lies below
 //
 // A delta lies over another delta or over the page tree. An entry says what is
-// to become of the pair below it when the two are merged: a put may inherit its
-// birth and metadata, and whatever is covered drops what it owned (a blob's
-// chunks), unless it was moved away first. The first change of a key since the
-// freeze decides that, since later ones cover the delta's own entry only. So
-// applying the same changes once more, to a state that has them already, changes
+// to become of the pair below it when the two are merged: a put that is not Fresh
+// inherits its birth and metadata, anything else has nothing to do with it. So
+// applying the same changes once more, over a state that has them already, changes
 // nothing: recovery relies on it.
+//
+// What a covered pair owns (a blob's chunks) must go, unless the pair was moved:
+// then a put of the same delta has it. For pairs of this delta Dropped tells; for
+// the pairs below, whoever merges looks whether a put of the delta owns the same.
 //
 // Keys are internal keys: a keyspace byte, then the key.
 package delta
@@ -37,8 +39,6 @@ const (
 	Link
 	// Brought: Modified was given by the writer.
 	Brought
-	// Moved: the pair below was moved away before it was covered: it owns nothing.
-	Moved
 )
 
 // An Entry is the outcome of the changes of one key, or a deleted range. It is
@@ -111,14 +111,12 @@ func (d *Delta) Put(e *Entry) {
 	old := d.points.get(e.Key)
 	switch {
 	case old == nil:
-		if r := d.Covering(e.Key); r != nil {
-			e.Flags |= Fresh | r.Flags&Moved
+		if d.Covering(e.Key) != nil {
+			e.Flags |= Fresh
 		}
 	case old.Has(Deleted):
-		e.Flags |= Fresh | old.Flags&Moved
-	case e.Has(Fresh):
-		e.Flags |= old.Flags & Moved
-	default:
+		e.Flags |= Fresh
+	case !e.Has(Fresh):
 		e.inherit(old)
 	}
 	d.points.set(e)
@@ -134,7 +132,7 @@ func (d *Delta) drop(old, next *Entry) {
 // inherit takes from old, an entry of the same delta, what e does not bring.
 func (e *Entry) inherit(old *Entry) {
 	e.Birth = old.Birth
-	e.Flags |= old.Flags & (Fresh | Moved)
+	e.Flags |= old.Flags & Fresh
 	if !e.Has(HasMeta) {
 		e.Meta = old.Meta
 		e.Flags |= old.Flags & HasMeta
@@ -143,39 +141,16 @@ func (e *Entry) inherit(old *Entry) {
 
 // Delete applies a deletion; moved says that the pair goes on under another key.
 func (d *Delta) Delete(key []byte, version uint64, moved bool) {
-	e := &Entry{Key: key, Version: version, Flags: Deleted}
 	old := d.points.get(key)
-	switch {
-	case old != nil:
-		e.Flags |= old.Flags & Moved
-	case d.Covering(key) != nil:
-		e.Flags |= d.Covering(key).Flags & Moved
-	case moved:
-		e.Flags |= Moved
-	}
-	d.points.set(e)
+	d.points.set(&Entry{Key: key, Version: version, Flags: Deleted})
 	if !moved {
 		d.drop(old, nil)
 	}
 }
 
 // DeleteRange applies the deletion of all keys from start to before end (empty:
-// without end). Ranges that are deleted already keep what was decided for what
-// lies below them.
+// without end).
 func (d *Delta) DeleteRange(start, end []byte, version uint64, moved bool) {
-	d.deletePoints(start, end, version, moved)
-	var flags Flags
-	if moved {
-		flags = Moved
-	}
-	for _, gap := range d.gaps(start, end) {
-		d.ranges.set(&Entry{Key: gap[0], Value: gap[1], Version: version, Flags: flags | Deleted})
-	}
-}
-
-// deletePoints makes every entry in the range a deletion, which keeps what its
-// key has decided for the pair below.
-func (d *Delta) deletePoints(start, end []byte, version uint64, moved bool) {
 	var dead []*Entry
 	for it, ok := d.seek(start); ok; ok = it.Next() {
 		e := it.Entry()
@@ -187,10 +162,10 @@ func (d *Delta) deletePoints(start, end []byte, version uint64, moved bool) {
 		}
 	}
 	for _, e := range dead {
-		d.points.set(&Entry{Key: e.Key, Version: version, Flags: Deleted | e.Flags&Moved})
-		if !moved {
-			d.drop(e, nil)
-		}
+		d.Delete(e.Key, version, moved)
+	}
+	for _, gap := range d.gaps(start, end) {
+		d.ranges.set(&Entry{Key: gap[0], Value: gap[1], Version: version, Flags: Deleted})
 	}
 }
 

@@ -25,9 +25,9 @@ func put(key string, version uint64, flags Flags) *Entry {
 	return &Entry{Key: []byte(key), Value: []byte("v"), Birth: version, Modified: version, Version: version, Flags: flags}
 }
 
-// TestFirstChangeDecidesWhatIsBelow: whether a pair below is still owned by its
-// key when the key is covered depends on the first change since the freeze.
-func TestFirstChangeDecidesWhatIsBelow(t *testing.T) {
+// TestWhatAPutInherits: a put inherits from the pair below only as long as nothing
+// in the delta has ended that pair.
+func TestWhatAPutInherits(t *testing.T) {
 	tests := []struct {
 		name    string
 		changes func(d *Delta)
@@ -35,38 +35,31 @@ func TestFirstChangeDecidesWhatIsBelow(t *testing.T) {
 	}{
 		{"put", func(d *Delta) { d.Put(put("k", 1, 0)) }, 0},
 		{"delete", func(d *Delta) { d.Delete([]byte("k"), 1, false) }, Deleted},
-		{"move away", func(d *Delta) { d.Delete([]byte("k"), 1, true) }, Deleted | Moved},
-		{"move away, put", func(d *Delta) {
+		{"delete, put", func(d *Delta) {
 			d.Delete([]byte("k"), 1, true)
 			d.Put(put("k", 2, 0))
-		}, Fresh | Moved},
-		{"move away, put, delete", func(d *Delta) {
-			d.Delete([]byte("k"), 1, true)
-			d.Put(put("k", 2, 0))
-			d.Delete([]byte("k"), 3, false)
-		}, Deleted | Moved},
-		{"put, move away", func(d *Delta) {
-			d.Put(put("k", 1, 0))
-			d.Delete([]byte("k"), 2, true)
-		}, Deleted},
-		{"move prefix away, put", func(d *Delta) {
+		}, Fresh},
+		{"delete prefix, put", func(d *Delta) {
 			d.DeleteRange([]byte("a"), []byte("z"), 1, true)
 			d.Put(put("k", 2, 0))
-		}, Fresh | Moved},
-		{"delete prefix, move prefix away, put", func(d *Delta) {
-			d.DeleteRange([]byte("a"), []byte("z"), 1, false)
-			d.DeleteRange([]byte("a"), nil, 2, true)
-			d.Put(put("k", 3, 0))
 		}, Fresh},
-		{"put, move prefix away, put", func(d *Delta) {
+		{"put, delete prefix, put", func(d *Delta) {
 			d.Put(put("k", 1, 0))
 			d.DeleteRange([]byte("a"), nil, 2, true)
 			d.Put(put("k", 3, 0))
 		}, Fresh},
-		{"delete, put inherits nothing", func(d *Delta) {
+		{"delete, put, put", func(d *Delta) {
 			d.Delete([]byte("k"), 1, false)
 			d.Put(put("k", 2, 0))
 			d.Put(put("k", 3, 0))
+		}, Fresh},
+		{"metadata, put", func(d *Delta) {
+			d.Put(put("k", 2, HasMeta))
+			d.Put(put("k", 3, 0))
+		}, HasMeta},
+		{"metadata, fresh put", func(d *Delta) {
+			d.Put(put("k", 2, HasMeta))
+			d.Put(put("k", 3, Fresh))
 		}, Fresh},
 	}
 	for _, test := range tests {

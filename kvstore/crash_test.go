@@ -1,0 +1,276 @@
+package kvstore
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand"
+	"testing"
+	"time"
+
+	"kivaloo/kvstore/kv"
+	"kivaloo/lbs"
+	"kivaloo/lbs/disk/crashdisk"
+)
+
+var (
+	seedFlag   = flag.Uint64("seed", 0, "seed of the crash tests (0: from the clock)")
+	crashSeeds = flag.Int("crash.seeds", 2, "how many workloads the crash test cuts")
+)
+
+func testSeed(t *testing.T) uint64 {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("repeat with -seed %d", seed)
+	return seed
+}
+
+// crashOptions make checkpoints, new segments and high trees come often.
+func crashOptions(d *crashdisk.Disk) Options {
+	return Options{
+		Dir: "store", FS: d, Create: true, LogBytes: 24 << 10, PageBytes: 512,
+		SegmentBytesMin: 64 << 10, SegmentBytesMax: 64 << 10, CacheBytes: 1 << 20,
+	}
+}
+
+// A history is what a client knows: the pairs after all acknowledged transactions,
+// and after the one that was under way, if there is one.
+type history struct {
+	acked, pending map[string]string
+}
+
+// TestPowerCutAtEveryDiskCall runs a workload and cuts the power at each disk call
+// in turn, and again while the store is opened. Whatever happens, the pairs found
+// then are those of all acknowledged transactions, and of the one under way
+// either all or nothing.
+func TestPowerCutAtEveryDiskCall(t *testing.T) {
+	seed := testSeed(t)
+	checkpoints, cuts := 0, 0
+	for s := range uint64(*crashSeeds) {
+		stride := 1
+		for n := 1; ; n += stride {
+			d := crashdisk.New(seed + s)
+			d.CutAt(n)
+			h, roots := runWorkload(d, seed+s)
+			if !d.IsCut() {
+				checkpoints += roots
+				break
+			}
+			cuts++
+			checkCrashed(t, d, h, seed+s+uint64(n))
+			if t.Failed() {
+				t.Fatalf("seed %d, cut at call %d", seed+s, n)
+			}
+		}
+	}
+	t.Logf("%d cuts, %d ROOTs in uncut runs", cuts, checkpoints)
+	if checkpoints < 6 {
+		t.Errorf("only %d ROOTs: the workload proves nothing", checkpoints)
+	}
+}
+
+// runWorkload runs transactions until the power fails or they are done.
+func runWorkload(d *crashdisk.Disk, seed uint64) (h history, roots int) {
+	h = history{acked: map[string]string{}}
+	db, err := Open(ctx, crashOptions(d))
+	if err != nil {
+		return h, 0
+	}
+	defer db.Kill()
+	rng := rand.New(rand.NewSource(int64(seed)))
+	for range 120 {
+		txn, after := randomTxn(rng, h.acked)
+		h.pending = after
+		if _, err := db.Commit(ctx, txn); err != nil {
+			return h, 0
+		}
+		h.acked, h.pending = after, nil
+	}
+	return h, int(db.checkpoint.root.Number)
+}
+
+// randomTxn makes a transaction, and the pairs after it.
+func randomTxn(rng *rand.Rand, before map[string]string) (*kv.Txn, map[string]string) {
+	after := make(map[string]string, len(before))
+	for k, v := range before {
+		after[k] = v
+	}
+	txn := &kv.Txn{}
+	for range 1 + rng.Intn(3) {
+		txn.Effects = append(txn.Effects, randomEffect(rng, after))
+	}
+	return txn, after
+}
+
+func randomEffect(rng *rand.Rand, pairs map[string]string) kv.Effect {
+	dir := fmt.Sprintf("%c/", 'a'+rng.Intn(4))
+	key := fmt.Sprintf("%s%02d", dir, rng.Intn(30))
+	switch n := rng.Intn(20); {
+	case n < 11:
+		value := bytes.Repeat([]byte{byte('A' + rng.Intn(26))}, rng.Intn(300))
+		if rng.Intn(10) == 0 {
+			value = bytes.Repeat(value, 20)
+		}
+		pairs[key] = string(value)
+		return kv.Effect{Op: kv.Put, Key: []byte(key), Value: value}
+	case n < 13:
+		patch := bytes.Repeat([]byte{byte('a' + rng.Intn(26))}, 1+rng.Intn(100))
+		at := rng.Intn(3000)
+		pairs[key] = patched(pairs[key], at, string(patch))
+		return kv.Effect{Op: kv.Patch, Key: []byte(key), Offset: int64(at), Value: patch}
+	case n < 16:
+		delete(pairs, key)
+		return kv.Effect{Op: kv.Delete, Key: []byte(key)}
+	case n < 17:
+		for k := range pairs {
+			if k[:2] == dir {
+				delete(pairs, k)
+			}
+		}
+		return kv.Effect{Op: kv.DeletePrefix, Key: []byte(dir)}
+	default:
+		return randomMove(rng, pairs, key)
+	}
+}
+
+func randomMove(rng *rand.Rand, pairs map[string]string, to string) kv.Effect {
+	for k, v := range pairs {
+		if k != to {
+			delete(pairs, k)
+			pairs[to] = v
+			return kv.Effect{Op: kv.Move, Key: []byte(k), To: []byte(to)}
+		}
+	}
+	delete(pairs, to)
+	return kv.Effect{Op: kv.Delete, Key: []byte(to)}
+}
+
+func patched(v string, at int, patch string) string {
+	b := []byte(v)
+	if n := at + len(patch); n > len(b) {
+		b = append(b, make([]byte, n-len(b))...)
+	}
+	copy(b[at:], patch)
+	return string(b)
+}
+
+// checkCrashed opens the store after a cut, cutting that as well now and then,
+// and compares it with the history.
+func checkCrashed(t *testing.T, d *crashdisk.Disk, h history, seed uint64) {
+	t.Helper()
+	rng := rand.New(rand.NewSource(int64(seed)))
+	d = d.Crash()
+	for rng.Intn(2) == 0 {
+		d.CutAt(1 + rng.Intn(60))
+		if db, err := Open(ctx, crashOptions(d)); err == nil {
+			db.Kill()
+		}
+		d = d.Crash()
+	}
+	db, err := Open(ctx, crashOptions(d))
+	if err != nil {
+		t.Errorf("opening after the cut: %v", err)
+		return
+	}
+	defer func() { db.Close() }()
+	now := h.match(t, db)
+	for range 5 {
+		txn, after := randomTxn(rng, now)
+		if _, err := db.Commit(ctx, txn); err != nil {
+			t.Errorf("commit after the cut: %v", err)
+			return
+		}
+		now = after
+	}
+	if err := db.Close(); err != nil {
+		t.Errorf("close: %v", err)
+		return
+	}
+	if db, err = Open(ctx, crashOptions(d)); err != nil {
+		t.Errorf("opening after a clean stop: %v", err)
+		return
+	}
+	if n := db.state.Load().active.Len(); n != 0 {
+		t.Errorf("%d entries replayed after a clean stop", n)
+	}
+	compare(t, readPairs(t, db), now)
+}
+
+// match finds which of the states that the history allows the store is in.
+func (h *history) match(t *testing.T, db *DB) map[string]string {
+	t.Helper()
+	got := readPairs(t, db)
+	if h.pending != nil && equalPairs(got, h.pending) {
+		return h.pending
+	}
+	compare(t, got, h.acked)
+	return h.acked
+}
+
+func readPairs(t *testing.T, s kv.Reader) map[string]string {
+	t.Helper()
+	pairs := map[string]string{}
+	for p, err := range kv.All(ctx, s, kv.ScanRequest{Want: kv.WantAll, ValueBytes: 1 << 20}) {
+		if err != nil {
+			t.Errorf("scan: %v", err)
+			break
+		}
+		pairs[string(p.Key)] = string(p.Value)
+	}
+	return pairs
+}
+
+func equalPairs(a, b map[string]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if w, ok := b[k]; !ok || v != w {
+			return false
+		}
+	}
+	return true
+}
+
+func compare(t *testing.T, got, want map[string]string) {
+	t.Helper()
+	for k, v := range want {
+		if g, ok := got[k]; !ok {
+			t.Errorf("%q is missing", k)
+		} else if g != v {
+			t.Errorf("%q has %d bytes %.20q, want %d bytes %.20q", k, len(g), g, len(v), v)
+		}
+	}
+	for k := range got {
+		if _, ok := want[k]; !ok {
+			t.Errorf("%q should not be there", k)
+		}
+	}
+}
+
+// TestAnEmptyLogIsBegunAgain: a cut in the first append leaves nothing, and that
+// is a new store and no damaged one.
+func TestAnEmptyLogIsBegunAgain(t *testing.T) {
+	for n := 1; n < 200; n++ {
+		d := crashdisk.New(uint64(n))
+		d.CutAt(n)
+		db, err := Open(ctx, crashOptions(d))
+		if err == nil {
+			db.Kill()
+		}
+		d = d.Crash()
+		db, err = Open(ctx, crashOptions(d))
+		if err != nil {
+			t.Fatalf("cut at call %d: %v", n, err)
+		}
+		if db.log.Last() == lbs.NoBlock {
+			t.Errorf("cut at call %d: the log is still empty", n)
+		}
+		if err := db.Close(); err != nil && !errors.Is(err, kv.ErrClosed) {
+			t.Errorf("cut at call %d: %v", n, err)
+		}
+	}
+}
