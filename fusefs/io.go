@@ -1,0 +1,131 @@
+package fusefs
+
+import (
+	"context"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"kivaloo/kvstore/kv"
+)
+
+// read answers bytes of a file as its openers see it, unsaved writes included.
+func (fs *fileSystem) read(ctx context.Context, f *file, off int64, dst []byte) (int, error) {
+	v, pair, err := fs.lookOver(ctx, f, off, int64(len(dst)))
+	if err != nil {
+		return 0, err
+	}
+	n := max(0, min(v.size(&pair)-off, int64(len(dst))))
+	v.read(off, dst[:n], pair.Value, &pair)
+	return int(n), nil
+}
+
+// write puts data into the file's buffer. What is known to fail at the commit
+// fails here: many programs never look at what close says.
+func (fs *fileSystem) write(ctx context.Context, h *handle, in *fuse.WriteIn, data []byte) (int, error) {
+	f := h.f
+	appends := in.Flags&syscall.O_APPEND != 0 && in.WriteFlags&fuse.WRITE_CACHE == 0
+	off := int64(in.Offset)
+	if !appends && off >= kv.ValueBytesMax {
+		return 0, syscall.EFBIG
+	}
+	if err := fs.reserve(ctx, int64(len(data))); err != nil {
+		return 0, err
+	}
+	n, added, err := fs.writeReserved(ctx, f, in, appends, data)
+	fs.release(int64(len(data)) - added)
+	if err != nil {
+		return 0, err
+	}
+	fs.unsaved.add(f)
+	// mmap's writes have no caller that waits for more than the page.
+	if in.Flags&syscall.O_DSYNC != 0 && in.WriteFlags&fuse.WRITE_CACHE == 0 {
+		return n, fs.save(ctx, f, h)
+	}
+	return n, nil
+}
+
+func (fs *fileSystem) reserve(ctx context.Context, bytes int64) error {
+	if err := fs.session.Reserve(ctx, bytes); err != nil {
+		return err
+	}
+	fs.unsaved.count(bytes)
+	return nil
+}
+
+// writeReserved writes, at the end of the file as it is now if it appends: the
+// kernel's idea of the end can be older than a native change. It says how many
+// bytes the buffer has grown by.
+func (fs *fileSystem) writeReserved(ctx context.Context, f *file, in *fuse.WriteIn, appends bool, data []byte) (n int, added int64, err error) {
+	kill := in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0
+	for {
+		w := write{off: int64(in.Offset), data: data, killPriv: kill}
+		if appends {
+			v, pair, err := fs.lookOver(ctx, f, 0, 0)
+			if err != nil {
+				return 0, 0, err
+			}
+			w.off, w.view = v.size(&pair), &v
+		}
+		if w.off >= kv.ValueBytesMax {
+			return 0, 0, syscall.EFBIG
+		}
+		w.data = data[:min(int64(len(data)), kv.ValueBytesMax-w.off)]
+		if w.stamp, err = fs.store.Stamp(ctx); err != nil {
+			return 0, 0, err
+		}
+		added, err := f.write(&w)
+		if err != errMoved {
+			return len(w.data), added, err
+		}
+	}
+}
+
+// A write is bytes on their way into a buffer.
+type write struct {
+	off      int64
+	data     []byte
+	stamp    kv.Stamp
+	killPriv bool
+	view     *view // on which the offset rests; nil if on none
+}
+
+// write is errMoved if what the offset rests on has changed.
+func (f *file) write(w *write) (added int64, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state == lost {
+		return 0, syscall.EIO
+	}
+	if w.view != nil && f.layers != w.view.layers {
+		return 0, errMoved
+	}
+	before := f.buf.bytes
+	f.buf.write(w.off, w.data)
+	f.dirtied(w.stamp)
+	f.killPriv(w.killPriv)
+	added = f.buf.bytes - before
+	f.buf.reserved += added
+	return added, nil
+}
+
+// dirtied notes a change of the contents. The caller holds the mutex.
+func (f *file) dirtied(stamp kv.Stamp) {
+	if !f.buf.dirty() {
+		f.since = time.Now()
+	}
+	f.buf.mtime = max(f.buf.mtime, stamp)
+}
+
+// killPriv ends suid and sgid: now, in a file whose attributes are here, else
+// with the commit.
+func (f *file) killPriv(yes bool) {
+	switch {
+	case !yes:
+	case f.state.hasPair():
+		f.buf.killPriv = true
+	default:
+		f.attr.Mode = withoutPriv(f.attr.Mode)
+	}
+}

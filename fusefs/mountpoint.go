@@ -1,0 +1,152 @@
+package fusefs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	// ErrMountPointUsed: something is mounted there and answers.
+	ErrMountPointUsed = errors.New("mount point is in use")
+	// ErrMountPointDead: a FUSE mount is there whose server is gone. ClearDeadMount
+	// takes it away.
+	ErrMountPointDead = errors.New("mount point holds a mount whose server is gone")
+	// ErrMountPointNotEmpty: there are files below it, which a mount would hide.
+	ErrMountPointNotEmpty = errors.New("mount point is not empty")
+	// ErrMountPointNotDir: it is no directory.
+	ErrMountPointNotDir = errors.New("mount point is not a directory")
+)
+
+// probeTimeout is how long another mount's server may take to answer a stat
+// before it counts as alive but busy.
+const probeTimeout = 5 * time.Second
+
+// CheckMountPoint says whether a mount can be made at path: nil, or one of the
+// ErrMountPoint errors, or why the path cannot be looked at. It must not be
+// called by the process that serves a mount at path.
+func CheckMountPoint(path string) error {
+	mounted, err := isFuseMount(path)
+	if err != nil {
+		return err
+	}
+	if mounted {
+		if isDead(path) {
+			return fmt.Errorf("%s: %w", path, ErrMountPointDead)
+		}
+		return fmt.Errorf("%s: %w", path, ErrMountPointUsed)
+	}
+	return checkEmptyDir(path)
+}
+
+// ClearDeadMount unmounts a mount at path whose server is gone, and no other.
+func ClearDeadMount(path string) error {
+	mounted, err := isFuseMount(path)
+	if err != nil {
+		return err
+	}
+	if !mounted || !isDead(path) {
+		return fmt.Errorf("%s: no dead mount", path)
+	}
+	if err := unix.Unmount(path, unix.MNT_DETACH); err == nil {
+		return nil
+	}
+	return fusermountDetach(path)
+}
+
+func checkEmptyDir(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s: %w", path, ErrMountPointNotDir)
+	}
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if _, err := dir.Readdirnames(1); err == nil {
+		return fmt.Errorf("%s: %w", path, ErrMountPointNotEmpty)
+	} else if !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
+// isDead says whether the server of the mount at path has gone away: then the
+// kernel itself answers every request with ENOTCONN.
+func isDead(path string) bool {
+	answer := make(chan error, 1)
+	go func() {
+		var st unix.Stat_t
+		answer <- unix.Lstat(path, &st)
+	}()
+	select {
+	case err := <-answer:
+		return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED)
+	case <-time.After(probeTimeout):
+		return false
+	}
+}
+
+// isFuseMount says whether the topmost mount at path, if there is one, is of
+// type fuse. It reads the mount table only: a look at the path itself could hang.
+func isFuseMount(path string) (bool, error) {
+	real, err := resolveParent(path)
+	if err != nil {
+		return false, err
+	}
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return false, err
+	}
+	return lastMountIsFuse(string(table), real), nil
+}
+
+// resolveParent makes path absolute and resolves links in all but its last
+// component, which may be a mount that does not answer.
+func resolveParent(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, filepath.Base(abs)), nil
+}
+
+func lastMountIsFuse(table, path string) bool {
+	fuse := false
+	for line := range strings.Lines(table) {
+		point, fsType, ok := parseMountInfo(line)
+		if ok && point == path {
+			fuse = fsType == "fuse" || strings.HasPrefix(fsType, "fuse.")
+		}
+	}
+	return fuse
+}
+
+// parseMountInfo takes mount point and type out of a line of mountinfo: the
+// fifth field, and the one after the lone hyphen.
+func parseMountInfo(line string) (point, fsType string, ok bool) {
+	before, after, found := strings.Cut(line, " - ")
+	fields := strings.Fields(before)
+	rest := strings.Fields(after)
+	if !found || len(fields) < 5 || len(rest) < 1 {
+		return "", "", false
+	}
+	return unescapeMount.Replace(fields[4]), rest[0], true
+}
+
+// unescapeMount undoes the kernel's octal escapes.
+var unescapeMount = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
