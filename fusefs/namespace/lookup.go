@@ -54,7 +54,7 @@ type Target struct {
 
 	// Component is that of a Main, Folder or Beside: Dir.AppendKey makes the
 	// pair's key of it and Dir.AppendPrefix the directory's prefix. The key of a
-	// Value is Dir.Prefix.
+	// Value is Dir.Prefix. It may share the memory of the name that was looked up.
 	Component string
 
 	// Cut is the Dir.Cut of a Virtual.
