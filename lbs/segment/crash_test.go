@@ -64,7 +64,7 @@ func (w *world) live(d *crashdisk.Disk) error {
 }
 
 // open opens the store and waits for its spares, so that calls have one order.
-func (w *world) open(d *crashdisk.Disk) (*Store, error) {
+func (w *world) open(d disk.FS) (*Store, error) {
 	s, err := Open(d, "store", w.opts)
 	if err != nil {
 		return nil, err

@@ -43,9 +43,11 @@ func newIdentity(blockBytes int, random io.Reader) (identity, error) {
 	return s, err
 }
 
+func plainCRC(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
+
 // crc is the keyed CRC of p.
 func (s *identity) crc(p []byte) uint32 {
-	return crc32.Update(crc32.Checksum(s.salt[:], castagnoli), castagnoli, p)
+	return crc32.Update(plainCRC(s.salt[:]), castagnoli, p)
 }
 
 func (s *identity) encode() []byte {
@@ -55,7 +57,7 @@ func (s *identity) encode() []byte {
 	order.PutUint32(p[12:], uint32(s.blockBytes))
 	copy(p[16:], s.id[:])
 	copy(p[32:], s.salt[:])
-	order.PutUint32(p[60:], crc32.Checksum(p[:60], castagnoli))
+	order.PutUint32(p[60:], plainCRC(p[:60]))
 	return p
 }
 
@@ -64,7 +66,7 @@ func decodeIdentity(p []byte) (s identity, err error) {
 	if len(p) < recordBytes || string(p[:8]) != formatMagic {
 		return s, fmt.Errorf("%w: the format record is not one", lbs.ErrDamaged)
 	}
-	if got, want := order.Uint32(p[60:]), crc32.Checksum(p[:60], castagnoli); got != want {
+	if got, want := order.Uint32(p[60:]), plainCRC(p[:60]); got != want {
 		return s, fmt.Errorf("%w: format record has CRC %08x, expected %08x", lbs.ErrDamaged, got, want)
 	}
 	if err := checkVersion("store", order.Uint32(p[8:])); err != nil {
