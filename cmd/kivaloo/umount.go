@@ -1,0 +1,181 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"kivaloo/fusefs"
+)
+
+// fsType is how the kernel lists our mounts.
+const fsType = "fuse.kivaloo"
+
+func setupUmount(*pflag.FlagSet) func(*env, []string) error {
+	return func(_ *env, args []string) error { return umount(args[0]) }
+}
+
+// umount unmounts and waits until the server has ended, which it does after its
+// last commit.
+func umount(path string) error {
+	point, err := resolve(path)
+	if err != nil {
+		return err
+	}
+	dir, err := storeAt(point)
+	if err != nil {
+		return err
+	}
+	if errors.Is(fusefs.CheckMountPoint(point), fusefs.ErrMountPointDead) {
+		return fusefs.ClearDeadMount(point)
+	}
+	server, err := serverOf(dir)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	if err := unmountNow(point); err != nil {
+		return err
+	}
+	return server.wait()
+}
+
+// storeAt finds the mount in the kernel's table, and its store, which we mount
+// under its own name. The mount itself is not asked: it may be dead.
+func storeAt(point string) (dir string, err error) {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", err
+	}
+	found := false
+	for line := range strings.Lines(string(table)) {
+		before, after, _ := strings.Cut(line, " - ")
+		fields, rest := strings.Fields(before), strings.Fields(after)
+		if len(fields) < 5 || len(rest) < 2 || unescape.Replace(fields[4]) != point {
+			continue
+		}
+		found = rest[0] == fsType // the last line of a place is what lies on top
+		dir = unescape.Replace(rest[1])
+	}
+	if !found {
+		return "", fmt.Errorf("%w: no store is mounted at %s", errMountPoint, point)
+	}
+	return dir, nil
+}
+
+// unescape undoes the escapes of the kernel's table.
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\043`, "#")
+
+func unmountNow(point string) error {
+	err := unix.Unmount(point, unix.UMOUNT_NOFOLLOW)
+	if errors.Is(err, unix.EPERM) {
+		err = fusermount("-u", point)
+	}
+	if err == nil {
+		return nil
+	}
+	if users := usersOf(point); len(users) > 0 {
+		return fmt.Errorf("%w: unmount %s: %w, in use by %s", errMountPoint, point, err, strings.Join(users, ", "))
+	}
+	return fmt.Errorf("%w: unmount %s: %w", errMountPoint, point, err)
+}
+
+// fusermount does what only root may do otherwise.
+func fusermount(args ...string) error {
+	out, err := exec.Command("fusermount3", args...).CombinedOutput()
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("%w (only root unmounts without fusermount3: install the package fuse3)", err)
+	}
+	if err != nil {
+		return errors.New(strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// A process is one that can be waited for without being its parent.
+type process struct{ fd int }
+
+// serverOf finds the process that serves a store. Its pid lies in the store, and
+// counts only while somebody has the store locked. There may be none: then there
+// is nothing to wait for.
+func serverOf(dir string) (*process, error) {
+	none := &process{-1}
+	if !locked(dir) {
+		return none, nil
+	}
+	text, err := os.ReadFile(filepath.Join(dir, pidName))
+	if errors.Is(err, os.ErrNotExist) {
+		return none, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return none, nil
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return none, nil
+	}
+	return &process{fd}, nil
+}
+
+func locked(dir string) bool {
+	f, err := os.Open(dir)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
+// wait returns when the process has ended.
+func (p *process) wait() error {
+	if p.fd < 0 {
+		return nil
+	}
+	for {
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}, -1)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+func (p *process) Close() {
+	if p.fd >= 0 {
+		unix.Close(p.fd)
+	}
+}
+
+// usersOf names the processes that have files or their directory below a mount,
+// as far as we may know. It reads links only and never touches the mount.
+func usersOf(point string) []string {
+	var users []string
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		if uses(dir, point) {
+			name, _ := os.ReadFile(filepath.Join(dir, "comm"))
+			users = append(users, fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), filepath.Base(dir)))
+		}
+	}
+	return users
+}
+
+func uses(proc, point string) bool {
+	links, _ := filepath.Glob(proc + "/fd/*")
+	for _, link := range append(links, proc+"/cwd", proc+"/root") {
+		if target, err := os.Readlink(link); err == nil && within(target, point) {
+			return true
+		}
+	}
+	return false
+}
