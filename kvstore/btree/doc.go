@@ -15,14 +15,16 @@
 //     keys within its fences. A bracket is wider than the fences of its page
 //     where a neighbour has vanished: no key lies between.
 //   - A leaf holds at least one entry, and entries of one keyspace.
-//   - After a merge, a page that it wrote holds at least a third of the target,
-//     or it has no sibling that it could share with, or it is the end of an
-//     ascending load. Inner pages have two children or more, except where a
-//     whole subtree shrank to one page that has no sibling.
+//   - A page that a merge wrote is about a third of the target or longer, unless
+//     it has no sibling that it could share with, lies beside an entry that is
+//     longer than that, is the end of an ascending load, or the last of a step.
+//     Inner pages have two children or more, except where a whole subtree shrank
+//     to one page that has no sibling.
 //
 // # Code structure
 //
 //	tree.go       Tree, Source, Get
+//	batch.go      many keys at once
 //	bracket.go    brackets, and reading a page that must lie within one
 //	cursor.go     walking the entries of a tree
 //	merge.go      Merge: its arguments and what they promise

@@ -16,7 +16,7 @@ type leafMerge struct {
 	next  int        // the first that is not handed on yet
 
 	changed bool
-	ordered bool // nothing was put in before the last old entry
+	ordered bool // nothing was put in before the last old entry, nothing dropped
 }
 
 // run hands on everything below high.
@@ -104,7 +104,7 @@ func (x *leafMerge) resolve(old page.Entry, hasOld bool, c *Change) error {
 		x.changed = true
 	case !keep && hasOld:
 		x.m.stats.Dropped++
-		x.changed = true
+		x.changed, x.ordered = true, false
 	case keep && !same(&old, &e):
 		x.changed = true
 	}

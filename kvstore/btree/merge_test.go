@@ -3,6 +3,7 @@ package btree
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"testing"
 
 	"kivaloo/kvstore/page"
@@ -22,7 +23,6 @@ func TestMergeAgreesWithMap(t *testing.T) {
 				w.opts.BudgetBytes = w.r.IntN(3) * w.r.IntN(40000)
 				w.merge(w.randomChanges(1<<w.r.IntN(10), w.r.IntN(4)))
 				w.check()
-				w.checkShape()
 				highest = max(highest, w.tree.Height)
 			}
 			w.dropAll()
@@ -44,24 +44,67 @@ func (w *world) dropAll() {
 	}
 }
 
-// checkShape makes sure that no page with room for more has been left lonely.
-func (w *world) checkShape() {
+// Pages of small entries share wherever they can.
+func TestMergeLeavesNoPageTooSmall(t *testing.T) {
+	for _, size := range []int{512, 2048} {
+		w := newWorld(t, newSeed())
+		w.opts.PageBytes, w.small = size, true
+		for range 60 {
+			old := maps.Clone(w.log.live)
+			w.merge(w.randomChanges(1<<w.r.IntN(11), w.r.IntN(4)))
+			w.checkShape(old)
+		}
+		w.check()
+	}
+}
+
+// checkShape makes sure that pages are neither too long nor too short, as far as
+// the last merge has written them: old are the pages that it has not.
+func (w *world) checkShape(old map[page.Ref]bool) {
 	w.t.Helper()
-	size := w.opts.PageBytes
-	err := Check(w.log, w.tree, func(ref page.Ref, level int, p *page.Page, err error) error {
-		if err != nil {
+	must(w.t, Check(w.log, w.tree, func(ref page.Ref, level int, p *page.Page, err error) error {
+		if err != nil || old[ref] {
 			return err
+		}
+		if few := 1 + 2*min(level, 1); len(p.Bytes()) > w.opts.PageBytes && p.Count() > few {
+			return fmt.Errorf("page of level %d with %d units has %d bytes", level, p.Count(), len(p.Bytes()))
 		}
 		if level > 0 && p.Count() < 2 && level == w.tree.Height-1 {
 			return fmt.Errorf("root with one child")
 		}
-		if few := 1 + 2*min(level, 1); len(p.Bytes()) > size && p.Count() > few {
-			return fmt.Errorf("page of level %d with %d units has %d bytes, the target is %d", level, p.Count(), len(p.Bytes()), size)
+		for i := 0; level > 0 && i < p.Count(); i++ {
+			if !old[p.Child(i)] {
+				w.checkSibling(p, i)
+			}
 		}
 		return nil
-	})
-	if err != nil {
-		w.t.Fatal(err)
+	}))
+}
+
+// checkSibling makes sure that child i of a page is not too little, unless it has
+// no sibling or may be the end of an ascending load.
+func (w *world) checkSibling(parent *page.Page, i int) {
+	w.t.Helper()
+	p, err := w.log.Page(parent.Child(i), parent.Level()-1)
+	must(w.t, err)
+	enough := len(p.Bytes()) >= w.opts.PageBytes/4 && (p.Level() == 0 || p.Count() > 1)
+	if enough || len(p.Upper()) <= 1 {
+		return
+	}
+	for _, k := range []int{i - 1, i + 1} {
+		if k < 0 || k >= parent.Count() {
+			continue
+		}
+		q, err := w.log.Page(parent.Child(k), p.Level())
+		must(w.t, err)
+		fits := len(p.Bytes())+len(q.Bytes()) <= w.opts.PageBytes
+		if fits && (p.Level() > 0 || p.Space() == q.Space()) {
+			for j := range parent.Count() {
+				c, _ := w.log.Page(parent.Child(j), p.Level())
+				w.t.Logf("  %d: %d units %d bytes low %.30q upper %.30q", j, c.Count(), len(c.Bytes()), c.Lower(), c.Upper())
+			}
+			w.t.Fatalf("page %d of level %d with %d units has %d bytes, and a sibling", i, p.Level(), p.Count(), len(p.Bytes()))
+		}
 	}
 }
 

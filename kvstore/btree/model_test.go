@@ -104,6 +104,7 @@ type world struct {
 	model model
 	opts  Options
 	stamp uint64
+	small bool // no long keys, values and metadata
 }
 
 func newWorld(t testing.TB, seed uint64) *world {
@@ -167,10 +168,10 @@ func (w *world) randomKey() []byte {
 	if r.IntN(8) == 0 {
 		key[0] = page.SpaceSystem
 	}
-	switch r.IntN(20) {
-	case 0:
+	switch few := r.IntN(20); {
+	case few == 0 && !w.small:
 		return append(append(key, bytes.Repeat([]byte("long"), r.IntN(1023))...), byte(r.IntN(256)))
-	case 1:
+	case few == 1:
 		return append(key, bytes.Repeat([]byte{0}, r.IntN(5))...)
 	}
 	for range r.IntN(4) {
@@ -186,13 +187,13 @@ func (w *world) randomOp() *op {
 	e := &o.entry
 	e.Birth, e.Modified, e.Version = w.stamp, w.stamp, w.stamp
 	e.Value = bytes.Repeat([]byte{byte(r.IntN(256))}, r.IntN(60))
-	switch r.IntN(30) {
-	case 0:
+	switch few := r.IntN(30); {
+	case few == 0 && !w.small:
 		e.Value = make([]byte, r.IntN(2049))
 		e.Meta = make([]byte, r.IntN(8193))
-	case 1:
+	case few == 1:
 		e.Flags = page.Blob
-	case 2:
+	case few == 2:
 		e.Modified, e.Flags = r.Uint64(), page.Brought|page.Link
 	}
 	return o

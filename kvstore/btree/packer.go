@@ -89,13 +89,12 @@ func (p *packer[U]) begin(low []byte) {
 	}
 }
 
+// add adds a unit. What must not share a page with the units before ends them.
 func (p *packer[U]) add(u U) error {
-	if len(p.open) > 0 && !p.shape.together(&p.open[0], &u) {
-		if err := p.settle(p.shape.border([]U{p.open[0], u}, 1)); err != nil {
-			return err
-		}
-	}
 	p.append(u)
+	if last := len(p.open) - 1; last > 0 && !p.shape.together(&p.open[0], &p.open[last]) {
+		return p.part(last)
+	}
 	if p.total() > openMax*p.m.opts.PageBytes {
 		return p.trim()
 	}
@@ -103,9 +102,22 @@ func (p *packer[U]) add(u U) error {
 }
 
 func (p *packer[U]) append(u U) {
-	w := p.shape.weigh(&u)
-	p.open, p.weights = append(p.open, u), append(p.weights, w)
+	p.open = append(p.open, u)
+	// Not &u, which would put every unit on the heap.
+	w := p.shape.weigh(&p.open[len(p.open)-1])
+	p.weights = append(p.weights, w)
 	p.weight += w
+}
+
+// part settles all open units but the last.
+func (p *packer[U]) part(last int) error {
+	u, high := p.open[last], p.shape.border(p.open, last)
+	p.reopen(p.open[:last])
+	if err := p.settle(high); err != nil {
+		return err
+	}
+	p.append(u)
+	return nil
 }
 
 // total bounds what the open units take, without fences.
@@ -259,7 +271,7 @@ func (p *packer[U]) pack(high []byte) error {
 // trim makes full pages of the front of what is open.
 func (p *packer[U]) trim() error {
 	pl := p.plan(p.low) // whatever comes behind
-	all := pl.full(0)
+	all := pl.full(0, nil)
 	left := len(all) - openLeft
 	if left <= 0 {
 		return nil

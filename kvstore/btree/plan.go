@@ -15,22 +15,22 @@ type plan struct {
 // page ends. A rest that is too little for a page stays so only if asked.
 func (p *plan) ends(full, keepRest bool) []int {
 	if !full {
-		return p.even(0)
+		return p.even(0, nil)
 	}
-	ends := p.full(0)
+	ends := p.full(0, nil)
 	if n := len(ends); n > 1 && !keepRest && p.bytes(ends[n-2], ends[n-1]) < p.limit/underfull {
 		from := 0
 		if n > 2 {
 			from = ends[n-3]
 		}
-		return append(ends[:n-2], p.even(from)...)
+		return p.even(from, ends[:n-2])
 	}
 	return ends
 }
 
-// full cuts the units from unit from on into pages as long as they may be.
-func (p *plan) full(from int) []int {
-	var ends []int
+// full cuts the units from unit from on into pages as long as they may be, and
+// appends their ends.
+func (p *plan) full(from int, ends []int) []int {
 	for from < len(p.weights) {
 		from = p.fill(from)
 		ends = append(ends, from)
@@ -60,25 +60,39 @@ func (p *plan) fill(from int) int {
 }
 
 // even cuts the units from unit from on into as few pages as will do, of about
-// the same length.
-func (p *plan) even(from int) []int {
+// the same length, and appends their ends.
+func (p *plan) even(from int, ends []int) []int {
 	n := len(p.weights)
 	if p.bytes(from, n) <= p.limit {
-		return []int{n}
+		return append(ends, n)
 	}
 	sum := 0
 	for _, w := range p.weights[from:] {
 		sum += w
 	}
 	room := max(p.limit-page.HeaderBytes-p.low-p.high, p.limit/underfull)
-	pages, most := max(2, (sum+room-1)/room), (n-from)/p.unitsMin
+	pages, most := max(2, (sum+room-1)/room), max(1, (n-from)/p.unitsMin)
 	for range 2 {
-		if ends := p.share(from, sum, min(pages, max(1, most))); p.fits(from, ends) {
-			return ends
+		if even := p.share(from, sum, min(pages, most)); p.fits(from, even) {
+			return append(ends, p.coalesce(from, even)...)
 		}
 		pages++ // large units do not share evenly
 	}
-	return p.full(from)
+	return p.full(from, ends)
+}
+
+// coalesce takes out the cuts between pages that fit into one: beside a large
+// unit an even share may be very little.
+func (p *plan) coalesce(from int, ends []int) []int {
+	kept := ends[:0]
+	for i, end := range ends {
+		if i+1 < len(ends) && p.bytes(from, ends[i+1]) <= p.limit {
+			continue
+		}
+		kept = append(kept, end)
+		from = end
+	}
+	return kept
 }
 
 // share cuts the units from unit from on, of weight sum, into so many pages.

@@ -48,8 +48,9 @@ func Get(src Source, tree Tree, key []byte) (p *page.Page, index int, found bool
 		}
 	}
 	if p == nil {
-		return nil, 0, false, nil
+		return nil, 0, false, tree.check()
 	}
+	p.Warm()
 	if index, found = p.Search(key); !found {
 		return nil, 0, false, nil
 	}
