@@ -62,13 +62,11 @@ type Store struct {
 	failed atomic.Pointer[error] // why nothing more is acknowledged, or nil
 	closed atomic.Bool
 
-	// Held in this order. The first two order work and are held across it, so that
-	// Close waits for what is under way; mu is held while the table is replaced.
-	// (writing, below)
-	freeing sync.Mutex
-	mu      sync.Mutex
+	// Locks, taken in this order: writing and freeing stand for work that is under
+	// way, calls of the disk included, and Close waits for it; mu is held only while
+	// the table is replaced.
 
-	// writing is the append that is under way, flush included: there is one.
+	// writing is the append: there is one.
 	writing struct {
 		sync.Mutex
 		file     disk.File // of the last segment
@@ -76,6 +74,8 @@ type Store struct {
 		previous uint32    // CRC of the seal before
 		scratch  []byte    // for payloads without room for a seal
 	}
+	freeing sync.Mutex
+	mu      sync.Mutex
 }
 
 var _ lbs.Segmented = (*Store)(nil)

@@ -38,75 +38,83 @@ func newStore(t *testing.T) *crashdisk.Disk {
 	return d
 }
 
-// TestRefusedWithoutTouchingAByte: each case spoils a good store, or lays something
-// into an empty directory.
+// spoiled makes a disk with a good store that is then spoiled.
+func spoiled(spoil func(*testing.T, disk.FS)) func(*testing.T) disk.FS {
+	return func(t *testing.T) disk.FS {
+		d := newStore(t)
+		spoil(t, d)
+		return d
+	}
+}
+
+// only makes a disk with a directory that has these files.
+func only(names ...string) func(*testing.T) disk.FS {
+	return func(t *testing.T) disk.FS {
+		d := crashdisk.New(1)
+		must(t, d.Mkdir(dir))
+		for _, name := range names {
+			write(t, d, name, bytes.Repeat([]byte{0, 1}, 5000))
+		}
+		return d
+	}
+}
+
+// record edits the format record.
+func record(edit func(p []byte)) func(*testing.T, disk.FS) {
+	return func(t *testing.T, d disk.FS) {
+		f, err := d.Open(dir + "/format")
+		must(t, err)
+		p := make([]byte, recordBytes)
+		_, err = f.ReadAt(p, 0)
+		must(t, err)
+		edit(p)
+		_, err = f.WriteAt(p, 0)
+		must(t, err)
+	}
+}
+
+// instead removes a file, and writes another in its place or elsewhere.
+func instead(remove, name string, contents []byte) func(*testing.T, disk.FS) {
+	return func(t *testing.T, d disk.FS) {
+		if remove != "" {
+			must(t, d.Remove(dir+"/"+remove))
+		}
+		if name != "" {
+			write(t, d, name, contents)
+		}
+	}
+}
+
+func renamed(from, to string) func(*testing.T, disk.FS) {
+	return func(t *testing.T, d disk.FS) { must(t, d.Rename(dir+"/"+from, dir+"/"+to)) }
+}
+
+func version2(p []byte) {
+	order.PutUint32(p[8:], 2)
+	order.PutUint32(p[60:], plainCRC(p[:60]))
+}
+
 func TestRefusedWithoutTouchingAByte(t *testing.T) {
-	store := func(spoil func(*testing.T, disk.FS)) func(*testing.T) disk.FS {
-		return func(t *testing.T) disk.FS {
-			d := newStore(t)
-			spoil(t, d)
-			return d
-		}
-	}
-	empty := func(names ...string) func(*testing.T) disk.FS {
-		return func(t *testing.T) disk.FS {
-			d := crashdisk.New(1)
-			must(t, d.Mkdir(dir))
-			for _, name := range names {
-				write(t, d, name, bytes.Repeat([]byte{0, 1}, 5000))
-			}
-			return d
-		}
-	}
-	record := func(edit func(p []byte)) func(*testing.T, disk.FS) {
-		return func(t *testing.T, d disk.FS) {
-			f, err := d.Open(dir + "/format")
-			must(t, err)
-			p := make([]byte, recordBytes)
-			_, err = f.ReadAt(p, 0)
-			must(t, err)
-			edit(p)
-			_, err = f.WriteAt(p, 0)
-			must(t, err)
-		}
-	}
-	remove := func(name string) func(*testing.T, disk.FS) {
-		return func(t *testing.T, d disk.FS) { must(t, d.Remove(dir+"/"+name)) }
-	}
-	plain := store(func(*testing.T, disk.FS) {})
-	anySize, wrongSize, noCreate := small, small, small
+	seg0, anySize, wrongSize, noCreate := openName(0), small, small, small
 	anySize.BlockBytes, wrongSize.BlockBytes, noCreate.Create = 0, 1024, false
 	for name, tt := range map[string]struct {
 		make func(*testing.T) disk.FS
 		opts Options
 		want error
 	}{
-		"wrong block size": {plain, wrongSize, lbs.ErrFormat},
-		"newer version": {store(record(func(p []byte) {
-			order.PutUint32(p[8:], 2)
-			order.PutUint32(p[60:], plainCRC(p[:60]))
-		})), anySize, lbs.ErrFormat},
-		"flipped bit in the record": {store(record(func(p []byte) { p[20] ^= 1 })), small, lbs.ErrDamaged},
-		"record is empty": {store(func(t *testing.T, d disk.FS) {
-			remove("format")(t, d)
-			write(t, d, "format", nil)
-		}), small, lbs.ErrDamaged},
-		"record without segments": {store(remove(openName(0))), small, lbs.ErrDamaged},
-		"segments without record": {store(remove("format")), small, lbs.ErrDamaged},
-		"segment too short": {store(func(t *testing.T, d disk.FS) {
-			remove(openName(0))(t, d)
-			write(t, d, openName(0), []byte("short"))
-		}), small, lbs.ErrDamaged},
-		"overlapping segments": {store(func(t *testing.T, d disk.FS) {
-			write(t, d, closedName(0, 9), make([]byte, 12<<10))
-		}), small, lbs.ErrDamaged},
-		"segment of another number": {store(func(t *testing.T, d disk.FS) {
-			must(t, d.Rename(dir+"/"+openName(0), dir+"/"+openName(7)))
-		}), small, lbs.ErrDamaged},
-		"original's directory":     {empty("blks_0000000000000000"), small, lbs.ErrNotStore},
-		"somebody's files":         {empty("letter.txt"), small, lbs.ErrNotStore},
-		"almost our names":         {empty("seg_0", "spare_00000001"), small, lbs.ErrNotStore},
-		"empty, not to be created": {empty(), noCreate, lbs.ErrNotStore},
+		"wrong block size":          {spoiled(instead("", "", nil)), wrongSize, lbs.ErrFormat},
+		"newer version":             {spoiled(record(version2)), anySize, lbs.ErrFormat},
+		"flipped bit in the record": {spoiled(record(func(p []byte) { p[20] ^= 1 })), small, lbs.ErrDamaged},
+		"record is empty":           {spoiled(instead("format", "format", nil)), small, lbs.ErrDamaged},
+		"record without segments":   {spoiled(instead(seg0, "", nil)), small, lbs.ErrDamaged},
+		"segments without record":   {spoiled(instead("format", "", nil)), small, lbs.ErrDamaged},
+		"segment too short":         {spoiled(instead(seg0, seg0, []byte("short"))), small, lbs.ErrDamaged},
+		"overlapping segments":      {spoiled(instead("", closedName(0, 9), make([]byte, 12<<10))), small, lbs.ErrDamaged},
+		"segment of another number": {spoiled(renamed(seg0, openName(7))), small, lbs.ErrDamaged},
+		"original's directory":      {only("blks_0000000000000000"), small, lbs.ErrNotStore},
+		"somebody's files":          {only("letter.txt"), small, lbs.ErrNotStore},
+		"almost our names":          {only("seg_0", "spare_00000001"), small, lbs.ErrNotStore},
+		"empty, not to be created":  {only(), noCreate, lbs.ErrNotStore},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := faultdisk.New(tt.make(t))

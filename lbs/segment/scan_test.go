@@ -140,6 +140,33 @@ func TestWhatADroppedAppendLeftProvesNothing(t *testing.T) {
 	}
 }
 
+// TestABrokenChainIsDamageOfTheAppendBefore: an append is whole and in its place,
+// but it is not the one that the next one followed.
+func TestABrokenChainIsDamageOfTheAppendBefore(t *testing.T) {
+	d := crashdisk.New(1)
+	s := open(t, d, small)
+	add(t, s, 448, 448, 448, 448)
+	must(t, s.Close())
+	f, err := d.Open(dir + "/" + openName(0))
+	must(t, err)
+	block := make([]byte, 512)
+	_, err = f.ReadAt(block, headerBytes+2*512)
+	must(t, err)
+	block[0] ^= 1
+	q, ok := s.decodeSeal(block[448:])
+	if !ok {
+		t.Fatal("no seal")
+	}
+	q.payload = s.crc(block[:448])
+	s.encodeSeal(block[448:], &q)
+	_, err = f.WriteAt(block, headerBytes+2*512)
+	must(t, err)
+	s = open(t, d, small)
+	if got := s.Damage(); s.Next() != 4 || len(got) != 1 || got[0].First != 2 || got[0].Blocks != 1 {
+		t.Errorf("next %d, damage %v", s.Next(), got)
+	}
+}
+
 // TestUserDataThatLookLikeASealAreNone: somebody who knows the format, but not the
 // salt, stores seals of the future.
 func TestUserDataThatLookLikeASealAreNone(t *testing.T) {
