@@ -27,6 +27,10 @@ const (
 	shutdownMax = 10 * time.Second
 )
 
+// The engine takes transactions without a goroutine for each, which the mux would
+// make up for at a price, without a word.
+var _ mux.AsyncCommitter = (*kvstore.DB)(nil)
+
 // A server is a store that is being served, by "serve" or by "mount".
 type server struct {
 	foreground bool
