@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/pflag"
+import (
+	"slices"
+
+	"github.com/spf13/pflag"
+)
 
 // A command is a subcommand of the program.
 type command struct {
@@ -18,6 +22,10 @@ type command struct {
 // commands is the whole program, in the order of help. It is a function since
 // help, one of the commands, reads it.
 func commands() []*command {
+	return slices.Concat(serverCommands(), nativeCommands(), aboutCommands())
+}
+
+func serverCommands() []*command {
 	return []*command{
 		{
 			name: "mount", operands: "DIR MNT", min: 2, max: 2, setup: setupMount,
@@ -48,6 +56,11 @@ DIR/kivaloo.sock, or at each --socket. Returns when clients can connect; the
 server stays in the background and logs to DIR/kivaloo.log.`,
 			examples: []string{"kivaloo serve /var/lib/store", "kivaloo serve -f --socket 127.0.0.1:7000 /var/lib/store"},
 		},
+	}
+}
+
+func nativeCommands() []*command {
+	return []*command{
 		{
 			name: "get", operands: "KEY", min: 1, max: 1, setup: setupGet,
 			short:    "write the value of KEY to standard output",
@@ -80,6 +93,11 @@ a zero byte each instead. With --json, each line is an object
 ` + keyHelp,
 			examples: []string{"kivaloo range", "kivaloo range --prefix users/ --keys-only", "kivaloo range --json a b"},
 		},
+	}
+}
+
+func aboutCommands() []*command {
+	return []*command{
 		{
 			name: "version", setup: setupVersion,
 			short: "print the version",
