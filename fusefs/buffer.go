@@ -93,6 +93,14 @@ func (b *buffer) uncut() {
 	b.cut, b.end = noCut, b.extentsEnd()
 }
 
+// disown makes of a creation a change of the pair that somebody else has created.
+func (b *buffer) disown() {
+	if b.born {
+		b.uncut()
+		b.born = false
+	}
+}
+
 // voided says that the pair has been changed by somebody else after the file
 // was truncated here.
 func (b *buffer) voided(pair *kv.Pair) bool {

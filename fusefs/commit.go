@@ -164,6 +164,9 @@ func (fs *fileSystem) afterConflict(ctx context.Context, f *file, layer *buffer,
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.state == stored {
+		layer.disown()
+	}
 	if !f.state.named() || !layer.wrote && layer.cut == noCut {
 		return true, nil // deleted, or a creation that has become somebody else's
 	}

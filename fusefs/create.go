@@ -37,6 +37,8 @@ func (fs *fileSystem) create(ctx context.Context, dir *node, in *fuse.CreateIn, 
 	fs.unsaved.add(f)
 	p, err := fs.attrOf(ctx, f.n)
 	if err != nil {
+		fs.close(ctx, out.Fh)
+		fs.forget(f.n.id, 1)
 		return err
 	}
 	fillEntry(f.n, &p, &out.EntryOut)
@@ -60,7 +62,7 @@ func (fs *fileSystem) createExisting(ctx context.Context, e *entry, in *fuse.Cre
 		err = fs.open(ctx, n, &fuse.OpenIn{InHeader: in.InHeader, Flags: in.Flags, Mode: in.OpenFlags}, &out.OpenOut)
 	}
 	if err != nil {
-		fs.tree.forget(out.NodeId, 1)
+		fs.forget(out.NodeId, 1)
 	}
 	return err
 }
@@ -131,7 +133,7 @@ func (fs *fileSystem) make(ctx context.Context, dir *node, name string, c *creat
 		if !errors.Is(err, kv.ErrCondition) {
 			return err
 		}
-		if err := fs.refreshBirth(ctx, dir); err != nil {
+		if err := fs.sameDir(ctx, dir); err != nil {
 			return err
 		}
 	}
@@ -220,9 +222,10 @@ func (fs *fileSystem) readlink(ctx context.Context, n *node) ([]byte, error) {
 	if n.kind != kindFile {
 		return nil, syscall.EINVAL
 	}
-	pair, err := fs.closedPair(ctx, n, kv.WantAll)
-	if err != nil {
-		return nil, err
+	if f := fs.tree.openFile(n); f != nil {
+		pair, err := fs.get(ctx, f, kv.GetRequest{Want: kv.WantAll})
+		return pair.Value, err
 	}
-	return pair.Value, nil
+	pair, err := fs.closedPair(ctx, n, kv.WantAll)
+	return pair.Value, err
 }

@@ -239,12 +239,7 @@ func (fs *fileSystem) adopt(ctx context.Context, f *file, pair *kv.Pair) {
 	}
 	f.state = stored
 	f.layers++
-	for _, b := range []*buffer{&f.buf, f.flushing} {
-		if b != nil {
-			b.uncut()
-			b.born = false
-		}
-	}
+	f.buf.disown()
 	if !f.buf.wrote {
 		f.buf.mtime = 0
 	}

@@ -46,7 +46,22 @@ func (fs *fileSystem) write(ctx context.Context, h *handle, in *fuse.WriteIn, da
 	return n, nil
 }
 
+// unsavedBytesMax bounds the memory of all buffers together. Beyond it, what may
+// be committed already is; what may not (files that are being created) makes
+// writers wait for nothing, but fail.
+const unsavedBytesMax = 512 << 20
+
 func (fs *fileSystem) reserve(ctx context.Context, bytes int64) error {
+	if fs.unsaved.sum()+bytes > unsavedBytesMax {
+		for _, f := range fs.unsaved.list(func(f *file) bool { return f.overdue(time.Now()) }) {
+			if err := fs.save(ctx, f, nil); err != nil {
+				fs.log.Error("commit to make room", "path", fs.tree.describe(f.n), "error", err)
+			}
+		}
+		if fs.unsaved.sum()+bytes > unsavedBytesMax {
+			return syscall.ENOSPC
+		}
+	}
 	if err := fs.session.Reserve(ctx, bytes); err != nil {
 		return err
 	}

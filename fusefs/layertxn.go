@@ -2,6 +2,7 @@ package fusefs
 
 import (
 	"context"
+	"syscall"
 
 	"kivaloo/kvstore/kv"
 )
@@ -219,5 +220,19 @@ func (fs *fileSystem) refreshBirth(ctx context.Context, dir *node) error {
 		return err
 	}
 	fs.tree.rebirth(dir, pair.Birth) // 0 where there is none
+	return nil
+}
+
+// sameDir is refreshBirth for a request about a directory that the kernel knows:
+// another one in its place is not it.
+func (fs *fileSystem) sameDir(ctx context.Context, dir *node) error {
+	old := fs.birthOf(dir.real())
+	if err := fs.refreshBirth(ctx, dir); err != nil {
+		return err
+	}
+	if now := fs.birthOf(dir.real()); old != 0 && now != 0 && now != old {
+		fs.tree.rebirth(dir.real(), old)
+		return syscall.ESTALE
+	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (fs *fileSystem) answer(ctx context.Context, e *entry, out *fuse.EntryOut) 
 	n := fs.enter(e)
 	p, err := fs.entryAttr(ctx, n, e)
 	if err != nil {
-		fs.tree.forget(n.id, 1)
+		fs.forget(n.id, 1)
 		return err
 	}
 	fillEntry(n, &p, out)

@@ -50,6 +50,7 @@ type mountConfig struct {
 	Durability fusefs.Durability
 	Interval   time.Duration
 	ReadOnly   bool
+	AllowOther bool
 	UID, GID   uint32
 }
 
@@ -77,7 +78,7 @@ func newMount(t *testing.T, configure ...func(*mountConfig)) *mount {
 		t.Fatal(err)
 	}
 	m := &mount{t: t, dir: config.MountPoint, cmd: exec.Command(os.Args[0])}
-	m.cmd.Env = append(os.Environ(), childEnv+"="+string(encoded))
+	m.cmd.Env = append(os.Environ(), childEnv+"="+string(encoded), "GORACE=atexit_sleep_ms=0")
 	log := &bytes.Buffer{}
 	m.cmd.Stderr = log
 	in, err1 := m.cmd.StdinPipe()
@@ -231,7 +232,8 @@ func runChild(encoded string) int {
 	server, err := fusefs.Mount(fusefs.Options{
 		Store: child.counted, MountPoint: config.MountPoint, Durability: config.Durability,
 		CommitInterval: config.Interval, ReadOnly: config.ReadOnly,
-		UID: config.UID, GID: config.GID, DirectMount: os.Geteuid() == 0, Logger: log,
+		AllowOther: config.AllowOther,
+		UID:        config.UID, GID: config.GID, DirectMount: os.Geteuid() == 0, Logger: log,
 	})
 	if err != nil {
 		log.Error("mount", "error", err)

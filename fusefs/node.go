@@ -46,6 +46,9 @@ type node struct {
 	// file is what is open or unsaved of a pair.
 	file *file
 
+	// lingers: replaced by a rename, and held open until the kernel forgets it.
+	lingers bool
+
 	// moving is closed when the rename under way has ended; nil when there is none.
 	moving chan struct{}
 

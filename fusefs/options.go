@@ -105,3 +105,9 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	return c, nil
 }
+
+// Set makes Durability a flag's value.
+func (d *Durability) Set(name string) (err error) {
+	*d, err = ParseDurability(name)
+	return err
+}

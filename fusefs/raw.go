@@ -70,7 +70,7 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, 
 	})
 }
 
-func (fs *fileSystem) Forget(id, lookups uint64) { fs.tree.forget(id, lookups) }
+func (fs *fileSystem) Forget(id, lookups uint64) { fs.forget(id, lookups) }
 
 func (fs *fileSystem) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	return fs.onNode("getattr", in.NodeId, func(ctx context.Context, n *node) error {

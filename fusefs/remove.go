@@ -25,7 +25,7 @@ func (fs *fileSystem) unlink(ctx context.Context, dir *node, name string) error 
 		if err := fs.unlinkEntry(ctx, dir, &e); !errors.Is(err, kv.ErrCondition) {
 			return err
 		}
-		if err := fs.refreshBirth(ctx, dir); err != nil {
+		if err := fs.sameDir(ctx, dir); err != nil {
 			return err
 		}
 	}
@@ -140,7 +140,7 @@ func (fs *fileSystem) rmdir(ctx context.Context, dir *node, name string) error {
 		if !errors.Is(err, kv.ErrCondition) {
 			return err
 		}
-		if err := fs.refreshBirth(ctx, dir); err != nil {
+		if err := fs.sameDir(ctx, dir); err != nil {
 			return err
 		}
 	}

@@ -52,7 +52,7 @@ func (fs *fileSystem) renameTries(ctx context.Context, fromDir, toDir *node, fro
 		if !errors.Is(err, kv.ErrCondition) {
 			return err
 		}
-		if err := errors.Join(fs.refreshBirth(ctx, fromDir), fs.refreshBirth(ctx, toDir)); err != nil {
+		if err := errors.Join(fs.sameDir(ctx, fromDir), fs.sameDir(ctx, toDir)); err != nil {
 			return err
 		}
 	}

@@ -11,11 +11,19 @@ import (
 // with it, in the same transaction: a rename never brings an empty file to the
 // name of a full one.
 func (r *renaming) renameFile(ctx context.Context) error {
+	old := r.keepTarget(ctx)
 	end, err := r.begin(&r.from, &r.to)
-	if err != nil {
-		return err
+	if err == nil {
+		err = r.renameFileBegun(ctx)
+		end()
 	}
-	defer end()
+	if old != nil {
+		r.fs.linger(ctx, old, err == nil)
+	}
+	return err
+}
+
+func (r *renaming) renameFileBegun(ctx context.Context) error {
 	f, layer := r.takeLayer()
 	if err := r.fillFile(ctx, f, layer); err != nil {
 		r.putBack(f, layer)

@@ -230,16 +230,22 @@ func (t *tree) rebirth(n *node, birth kv.Stamp) {
 	n.birth = birth
 }
 
-// forget takes back lookups.
-func (t *tree) forget(id, lookups uint64) {
+// forget takes back lookups. With the last one, a file that lingers is given
+// back to be let go.
+func (t *tree) forget(id, lookups uint64) *file {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := t.byID[id]
 	if n == nil {
-		return
+		return nil
 	}
 	n.lookups -= min(lookups, n.lookups)
+	if n.lookups == 0 && n.lingers {
+		n.lingers = false
+		return n.file
+	}
 	t.prune(n)
+	return nil
 }
 
 // prune drops a node that nobody needs, and those above that it alone held.

@@ -86,6 +86,12 @@ func (u *unsaved) count(bytes int64) {
 	u.bytes += bytes
 }
 
+func (u *unsaved) sum() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.bytes
+}
+
 // runTimer commits what nobody asks for: sync(1) tells a FUSE filesystem
 // nothing, and an mmap that outlives its descriptor has no close.
 func (fs *fileSystem) runTimer() {

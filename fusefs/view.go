@@ -35,7 +35,7 @@ func (f *file) look(off, length int64) view {
 // since.
 func (v *view) over(pair *kv.Pair) {
 	for _, b := range [...]*buffer{&v.lower, &v.upper} {
-		if b.voided(pair) {
+		if b.voided(pair) || b.born && v.state == stored {
 			b.cut = noCut
 			b.end = b.written
 		}
