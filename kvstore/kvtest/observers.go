@@ -94,18 +94,15 @@ func (o observer) next(e *env) told {
 	select {
 	case t := <-o:
 		return t
-	case <-time.After(waitMax):
+	case <-time.After(e.wait):
 		e.Fatalf("the observer is told nothing")
 	}
 	panic("unreachable")
 }
 
-// waitMax is how long something that must happen may take. settleTime is how
-// long something that must not happen is waited for.
-const (
-	waitMax    = 20 * time.Second
-	settleTime = 3 * time.Millisecond
-)
+// settle is how long something that must not happen is waited for: most of what
+// goes wrong goes wrong at once, and each test pays for this.
+func (e *env) settle() time.Duration { return e.wait / 5000 }
 
 // tells has the observer told by a transaction of others, and checks when: it is
 // visible by then, and answered only after done.
@@ -122,14 +119,14 @@ func (e *env) tells(o observer, txn ...kv.Effect) []kv.Change {
 	select {
 	case err := <-answered:
 		e.Fatalf("answered before the observer is done: %v", err)
-	case <-time.After(settleTime):
+	case <-time.After(e.settle()):
 	}
 	t.done()
 	select {
 	case err := <-answered:
 		e.oracle.commit(e, &kv.Txn{Effects: txn}, result, err)
 		e.check(err)
-	case <-time.After(waitMax):
+	case <-time.After(e.wait):
 		e.Fatalf("done, but the writer gets no answer")
 	}
 	return t.changes
@@ -138,7 +135,7 @@ func (e *env) tells(o observer, txn ...kv.Effect) []kv.Change {
 // quiet commits what the observer must not be told of: nobody would confirm it.
 func (e *env) quiet(o observer, txn ...kv.Effect) {
 	e.Helper()
-	ctx, cancel := context.WithTimeout(e.ctx, waitMax)
+	ctx, cancel := context.WithTimeout(e.ctx, e.wait)
 	defer cancel()
 	result, err := e.store.Commit(ctx, &kv.Txn{Effects: txn})
 	e.oracle.commit(e, &kv.Txn{Effects: txn}, result, err)
@@ -151,7 +148,7 @@ func (o observer) silent(e *env) {
 	select {
 	case t := <-o:
 		e.Fatalf("told of %v", t.changes)
-	case <-time.After(settleTime):
+	case <-time.After(e.settle()):
 	}
 }
 
@@ -263,7 +260,7 @@ func closingAnswersTheWaiting(e *env) {
 	select {
 	case err := <-answered:
 		e.check(err)
-	case <-time.After(waitMax):
+	case <-time.After(e.wait):
 		e.Fatalf("the session is closed, but the writer gets no answer")
 	}
 	e.valueIs("k", []byte("v"))

@@ -36,8 +36,8 @@ func restartKeeps(e *env, restart func()) {
 		if e.has(Large) && i%10 == 0 {
 			size = []int{kv.InlineBytesMax, kv.InlineBytesMax + 1, kv.ChunkBytes, kv.ChunkBytes + 1}[i/10%4]
 		}
-		e.do(put(fmt.Sprint("k", i%150), text(size)))
 		e.do(del(fmt.Sprint("k", i%7)))
+		e.do(put(fmt.Sprint("k", i%150), text(size)))
 		if i%50 == 49 {
 			restart()
 			e.same()

@@ -80,6 +80,10 @@ const (
 	Crashing
 )
 
+// V1 is what a store behind protocol v1 lacks.
+const V1 = Large | Huge | Stamps | Metadata | Txns | Parts | Names | Links | Listings | Spaces | Snapshots |
+	Sessions | Observers | Watches | Usage
+
 var featureNames = []string{"large keys and values", "huge values", "stamps", "metadata", "transactions",
 	"parts of values", "names", "links", "listings", "spaces", "snapshots", "sessions", "observers", "watches",
 	"usage", "reopening", "crashing"}
@@ -135,7 +139,7 @@ func Run(t *testing.T, open Opener) {
 					skipped++
 				}
 			}()
-			runTest(t, c, open, options{seed, *opsFlag})
+			runTest(t, c, open, options{seed, *opsFlag, waitMax})
 		})
 	}
 	if skipped > 0 {
@@ -143,11 +147,15 @@ func Run(t *testing.T, open Opener) {
 	}
 }
 
-// options of the random tests.
+// options of a run.
 type options struct {
 	seed uint64
-	ops  int
+	ops  int           // how many random transactions
+	wait time.Duration // for what must happen, before it counts as a failure
 }
+
+// waitMax is long even for a store whose disk is slow and busy.
+const waitMax = 20 * time.Second
 
 // testTimeMax ends a test that hangs, with a message of its own and not the
 // whole program's.

@@ -205,6 +205,10 @@ func rootSpace(e *env) {
 	e.do(in(kv.Root, withMeta(put("", "root"), "attributes")))
 	e.same()
 	e.do(in(kv.Root, setMeta("", "others")))
+	if e.has(Reopening) {
+		e.reopen()
+		e.same()
+	}
 	e.do(delPrefix(""))
 	e.holds(nil)
 	p, err := e.store.Get(e.ctx, kv.GetRequest{Space: kv.Root, Want: kv.WantAll})

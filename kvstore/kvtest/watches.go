@@ -37,7 +37,7 @@ func (e *env) watch(req kv.WatchRequest) kv.Watcher {
 // changes waits for the next changes. They are in order, and above a version.
 func (e *env) changes(w kv.Watcher, after kv.Stamp) []kv.Change {
 	e.Helper()
-	ctx, cancel := context.WithTimeout(e.ctx, waitMax)
+	ctx, cancel := context.WithTimeout(e.ctx, e.wait)
 	defer cancel()
 	changes, err := w.Next(ctx)
 	e.check(err)
@@ -152,7 +152,7 @@ func endsTransaction(version kv.Stamp, m *Model) bool {
 
 func watchWaitingEnds(e *env) {
 	w := e.watch(kv.WatchRequest{})
-	ctx, cancel := context.WithTimeout(e.ctx, settleTime)
+	ctx, cancel := context.WithTimeout(e.ctx, e.settle())
 	defer cancel()
 	if _, err := w.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		e.Fatalf("%v, want the deadline", err)
@@ -162,14 +162,14 @@ func watchWaitingEnds(e *env) {
 		_, err := w.Next(e.ctx)
 		ended <- err
 	}()
-	time.Sleep(settleTime)
+	time.Sleep(e.settle())
 	e.check(w.Close())
 	select {
 	case err := <-ended:
 		if !errors.Is(err, kv.ErrClosed) {
 			e.Fatalf("%v, want ErrClosed", err)
 		}
-	case <-time.After(waitMax):
+	case <-time.After(e.wait):
 		e.Fatalf("closed, but Next waits on")
 	}
 }
@@ -202,7 +202,7 @@ func checkNothingMissed(e *env, w kv.Watcher, after kv.Stamp) {
 		}
 	}
 	for len(want) > 0 {
-		ctx, cancel := context.WithTimeout(e.ctx, waitMax)
+		ctx, cancel := context.WithTimeout(e.ctx, e.wait)
 		changes, err := w.Next(ctx)
 		cancel()
 		if errors.Is(err, kv.ErrFellBehind) {
