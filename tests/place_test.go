@@ -84,6 +84,8 @@ type place struct {
 	dir  string // the store
 	mnt  string
 	sock string
+
+	watchdog *time.Timer
 }
 
 // newPlace makes the folder, and sees to it that nothing of it outlives the test.
@@ -94,12 +96,19 @@ func newPlace(t testing.TB) *place {
 		t.Fatal(err)
 	}
 	p := &place{t: t, home: home, dir: home + "/store", mnt: home + "/mnt", sock: home + "/store/kivaloo.sock"}
-	watchdog := time.AfterFunc(testMax, p.breakOff)
+	p.watchdog = time.AfterFunc(testMax, p.breakOff)
 	t.Cleanup(func() {
-		watchdog.Stop()
+		p.watchdog.Stop()
 		p.clean()
 	})
 	return p
+}
+
+// on is the place for a subtest, which must not fail for its parent.
+func (p *place) on(t testing.TB) *place {
+	q := *p
+	q.t = t
+	return &q
 }
 
 // newMount is a place with an empty store, mounted.
@@ -187,6 +196,9 @@ func (p *place) write(key, value string) {
 		p.t.Fatal(err)
 	}
 }
+
+// extendLife gives a test that works in rounds testMax for each of them.
+func (p *place) extendLife() { p.watchdog.Reset(testMax) }
 
 // breakOff ends a test that hangs.
 func (p *place) breakOff() {

@@ -7,10 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
-
-	"syscall"
 )
 
 // needMount skips a test on a machine that cannot mount. The words are counted by
@@ -79,18 +78,20 @@ func kill(pid int) {
 	eventually(10*time.Second, func() bool { return isGone(pid) })
 }
 
-// isGone counts a zombie as gone: its files and sockets are closed, and whoever
-// must wait for it may be slow.
+// isGone counts a zombie as gone, since whoever must wait for it may be slow; but
+// not while it has other threads: the last one closes files and sockets.
 func isGone(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return true
 	}
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	dir := "/proc/" + strconv.Itoa(pid)
+	status, err := os.ReadFile(dir + "/stat")
 	if err != nil {
 		return true
 	}
+	threads, _ := os.ReadDir(dir + "/task")
 	_, after, _ := strings.Cut(string(status), ") ")
-	return strings.HasPrefix(after, "Z")
+	return strings.HasPrefix(after, "Z") && len(threads) <= 1
 }
 
 // eventually says whether something became true in time.
