@@ -27,8 +27,8 @@ func expect(t *testing.T, c *Cursor, keys []string, i int, what string) {
 
 // must is for a call in a condition of a test.
 func must(t testing.TB, err error) {
-	t.Helper()
 	if err != nil {
+		t.Helper()
 		t.Fatal(err)
 	}
 }

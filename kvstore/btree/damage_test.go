@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 
 	"kivaloo/kvstore/kv"
@@ -155,7 +156,7 @@ func TestFailedMergeChangesNothing(t *testing.T) {
 			e, keep, _ := resolveOp(old, hasOld, c)
 			return e, keep, fail()
 		}
-		sink := &failing{log: newMemLog(), fail: fail}
+		sink := &failing{log: &memLog{live: maps.Clone(w.log.live)}, fail: fail}
 		_, _, stats, err := Merge(&failing{log: w.log, fail: fail}, sink, w.tree, &changeList{list: w.randomChanges(200, 1)}, opts)
 		if err == nil {
 			break

@@ -34,7 +34,8 @@
 //	leafmerge.go  changes and an old leaf's entries, merged
 //	innerline.go  inner pages: nodes as units of packing
 //	join.go       small pages that have come together
-//	packer.go     gathering units, merging neighbours, cutting pages
+//	packer.go     gathering units, merging neighbours
+//	cut.go        cutting what is gathered into pages
 //	plan.go       where a run of units is cut
 //	writer.go     children before parents, many pages a write
 //	root.go       growing and shrinking at the top

@@ -30,16 +30,30 @@ func (l *memLog) Write(pages [][]byte) ([]page.Place, error) {
 	l.data = append(l.data, make([]byte, -len(l.data)&(blockBytes-1))...)
 	places := make([]page.Place, len(pages))
 	for i, p := range pages {
+		if err := l.checkChildren(page.Sealed(p)); err != nil {
+			return nil, err
+		}
 		at := len(l.data)
 		l.data = append(l.data, p...)
 		l.data = append(l.data, make([]byte, -len(l.data)&(page.StepBytes-1))...)
 		places[i] = page.Place{Block: uint64(at / blockBytes), Offset: uint32(at % blockBytes)}
 		ref := page.Ref{Place: places[i], CRC: page.CRC(p)}
 		ref.Bytes = uint32(page.Padded(len(p)))
-		l.live[ref] = true
+		defer func() { l.live[ref] = true }() // not before the call ends
 		l.written += int64(ref.Bytes)
 	}
 	return places, nil
+}
+
+// checkChildren makes sure that children are written in a call before, so that no
+// page in the log ever points to nothing.
+func (l *memLog) checkChildren(p *page.Page) error {
+	for i := 0; p.Level() > 0 && i < p.Count(); i++ {
+		if !l.live[p.Child(i)] {
+			return fmt.Errorf("child at %v is written after its parent", p.Child(i))
+		}
+	}
+	return nil
 }
 
 // bytesAt are what the log has at a place.

@@ -41,8 +41,8 @@ type Touch struct {
 // A Sink takes new pages.
 type Sink interface {
 	// Write keeps sealed pages and answers their places, of which Bytes is not
-	// read. The pages belong to the sink from then on. Pages that point to
-	// others come in a later call than those.
+	// read. The sink may keep the pages, which nobody changes any more. Pages
+	// that point to others come in a later call than those.
 	Write(pages [][]byte) ([]page.Place, error)
 }
 

@@ -46,18 +46,18 @@ func (p *plan) fill(from int) int {
 		sum += p.weights[end]
 		end++
 	}
-	for end > from+p.unitsMin && sum+p.fence(end) > p.limit {
+	for end > from+p.unitsMin && (sum+p.fence(end) > p.limit || p.tooFew(n-end)) {
 		end--
 		sum -= p.weights[end]
 	}
-	if n-end >= p.unitsMin || end == n {
-		return end
+	if p.tooFew(n - end) {
+		return n
 	}
-	if end = n - p.unitsMin; end >= from+p.unitsMin {
-		return end
-	}
-	return n
+	return end
 }
+
+// tooFew says whether a rest of n units cannot be a page of its own.
+func (p *plan) tooFew(n int) bool { return 0 < n && n < p.unitsMin }
 
 // even cuts the units from unit from on into as few pages as will do, of about
 // the same length, and appends their ends.
