@@ -37,15 +37,18 @@ func (w *writer) put(r *request, i int, s uint64) error {
 // putLooksUp does the parts of a put that depend on the pair that is there.
 func (w *writer) putLooksUp(r *request, e *kv.Effect, op *item.Op, s uint64) error {
 	listening := w.db.listeners.Load() > 0
-	if !e.Fresh && e.Modified == 0 && !listening {
+	if !e.Fresh && e.Modified == 0 && !listening && e.Space != kv.Orphan {
 		return nil
 	}
 	old, found, err := w.lookup(w.key)
 	if err != nil {
 		return err
 	}
+	if !found && e.Space == kv.Orphan {
+		return errNoPair
+	}
 	if e.Modified != 0 {
-		op.Modified = broughtModified(e, &old, found)
+		op.Modified = broughtModified(e, &old, found && !e.Fresh)
 		op.Flags |= item.FlagModified | item.FlagBrought
 	}
 	if e.Fresh {
@@ -109,6 +112,7 @@ func (w *writer) orphan(key []byte, s uint64) (moved bool, err error) {
 
 // transfer gives a pair another key, which has none.
 func (w *writer) transfer(key, to []byte, p *pair, s uint64) {
+	p.flags &^= delta.Brought
 	w.putPair(to, p, false, false, s)
 	w.emit(&item.Op{Kind: item.OpDelete, Flags: item.FlagMoved | item.FlagTo, Key: key, To: to, Version: s})
 	w.db.pins.moved(key, to)
@@ -156,9 +160,10 @@ func (w *writer) move(r *request, e *kv.Effect, s uint64) error {
 	if !found {
 		return errNoPair
 	}
-	p.flags &^= delta.Brought
 	if bytes.Equal(w.key, to) {
+		p.flags &^= delta.Brought
 		w.putPair(w.key, &p, true, false, s)
+		w.note(r, e.Space, kv.Change{Op: kv.Moved, Key: e.Key, To: e.To, Version: kv.Stamp(s), Birth: kv.Stamp(p.birth)})
 		return nil
 	}
 	if _, err := w.orphan(to, s); err != nil {
@@ -173,9 +178,6 @@ func (w *writer) move(r *request, e *kv.Effect, s uint64) error {
 // the old prefix is deleted as a range. Blobs move by reference.
 func (w *writer) movePrefix(r *request, e *kv.Effect, s uint64) error {
 	from, to := bytes.Clone(w.key), appendKey(nil, e.ToSpace, e.To)
-	if bytes.HasPrefix(from, to) || bytes.HasPrefix(to, from) {
-		return fmt.Errorf("a prefix moved into itself: %w", kv.ErrInvalid)
-	}
 	if err := w.mustBeFree(to); err != nil {
 		return err
 	}
@@ -204,7 +206,7 @@ func (w *writer) mustBeFree(prefix []byte) error {
 		return err
 	}
 	if ok && (end == nil || bytes.Compare(c.key(), end) < 0) {
-		return errNoPair
+		return errTaken
 	}
 	return nil
 }

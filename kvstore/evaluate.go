@@ -42,12 +42,16 @@ func (w *writer) evaluate(r *request) {
 	w.open.grows = w.open.grows || grows(r.txn)
 }
 
-// errNoPair: an effect found no pair to act on.
-var errNoPair = errors.New("no pair to act on")
+var (
+	// errNoPair: an effect found no pair to act on.
+	errNoPair = errors.New("no pair to act on")
+	// errTaken: an effect found a pair where there must be none.
+	errTaken = errors.New("the key is taken")
+)
 
 func effectError(err error, i int) error {
-	if errors.Is(err, errNoPair) {
-		return &kv.ConditionError{Guard: -1, Effect: i}
+	if err == errNoPair || err == errTaken {
+		return &kv.ConditionError{Guard: -1, Effect: i, Exists: err == errTaken}
 	}
 	return fmt.Errorf("effect %d: %w", i, err)
 }

@@ -3,6 +3,7 @@ package kvstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,8 @@ const ringChanges = 16384
 //
 // Nothing but those answers waits: the writer goes on with the next batch.
 type hub struct {
-	mu struct {
+	starting sync.Mutex // held while the first watch begins
+	mu       struct {
 		sync.Mutex
 		observers map[*session]kv.Observer
 		watchers  map[*watcher]struct{}
@@ -40,24 +42,22 @@ func newHub() *hub {
 	return h
 }
 
-// deliver answers the requests of a batch that is durable and published.
+// deliver answers the requests of a batch that is durable and published. A
+// session's own answers wait for nobody: two sessions that observe would wait for
+// each other.
 func (h *hub) deliver(requests []*request) {
 	told := h.tell(requests)
-	if len(told) == 0 {
-		for _, r := range requests {
-			r.answer()
-		}
-		return
-	}
 	var waiting []*request
 	for _, r := range requests {
-		if r.session != nil && len(told) == 1 && told[0].session == r.session {
+		if len(told) == 0 || r.session != nil {
 			r.answer()
 		} else {
 			waiting = append(waiting, r)
 		}
 	}
-	h.confirm(told, waiting)
+	if len(told) > 0 {
+		h.confirm(told, waiting)
+	}
 }
 
 // A telling is what one observer is to be told.
@@ -67,22 +67,20 @@ type telling struct {
 	changes  []kv.Change
 }
 
-// confirm tells the observers, and answers when all have confirmed.
+// confirm tells the observers, and answers when all have confirmed or gone.
 func (h *hub) confirm(told []telling, waiting []*request) {
 	var left atomic.Int64
 	left.Store(int64(len(told)))
+	confirmed := func() {
+		if left.Add(-1) > 0 {
+			return
+		}
+		for _, r := range waiting {
+			r.answer()
+		}
+	}
 	for _, t := range told {
-		var once sync.Once
-		t.observer.Changed(t.changes, func() {
-			once.Do(func() {
-				if left.Add(-1) > 0 {
-					return
-				}
-				for _, r := range waiting {
-					r.answer()
-				}
-			})
-		})
+		t.observer.Changed(t.changes, t.session.awaits(confirmed))
 	}
 }
 
@@ -141,24 +139,16 @@ type watcher struct {
 	once       sync.Once
 }
 
-// Watch follows the changes of a range. Changes since the store was opened and
-// the first watch began are kept within a bound; whoever asks for older ones has
-// fallen behind.
+// Watch follows the changes of a range. Changes are kept within a bound, those
+// since the redo point also over a restart; whoever asks for older ones has fallen
+// behind.
 func (db *DB) Watch(ctx context.Context, req kv.WatchRequest) (kv.Watcher, error) {
+	if db.closed.Load() {
+		return nil, kv.ErrClosed
+	}
 	h := db.hub
-	h.mu.Lock()
-	first := !h.mu.on
-	h.mu.on = true
-	h.mu.Unlock()
-	if first {
-		db.listeners.Add(1)
-		if err := db.barrier(); err != nil {
-			return nil, err
-		}
-		h.mu.Lock()
-		h.mu.since = kv.Stamp(db.state.Load().version)
-		h.mu.ring = nil
-		h.mu.Unlock()
+	if err := h.begin(db); err != nil {
+		return nil, err
 	}
 	w := &watcher{db: db, start: req.Start, end: req.End, after: req.After,
 		ready: make(chan struct{}, 1), closed: make(chan struct{})}
@@ -169,6 +159,32 @@ func (db *DB) Watch(ctx context.Context, req kv.WatchRequest) (kv.Watcher, error
 	}
 	h.mu.watchers[w] = struct{}{}
 	return w, nil
+}
+
+// begin fills the ring when the first watch begins, and keeps it from then on.
+func (h *hub) begin(db *DB) error {
+	h.starting.Lock()
+	defer h.starting.Unlock()
+	if h.mu.on {
+		return nil
+	}
+	db.listeners.Add(1)
+	var failed error
+	err := db.queue.control(func(w *writer) {
+		changes, since, err := w.refill()
+		if err != nil {
+			failed = err
+			return
+		}
+		h.mu.Lock()
+		h.mu.since, h.mu.on = since, true
+		h.watched(changes)
+		h.mu.Unlock()
+	})
+	if err = errors.Join(err, failed); err != nil {
+		db.listeners.Add(-1)
+	}
+	return err
 }
 
 // Next waits for changes.
@@ -192,6 +208,11 @@ func (w *watcher) Next(ctx context.Context) ([]kv.Change, error) {
 
 // collect takes what the ring has for this watcher.
 func (w *watcher) collect() ([]kv.Change, error) {
+	select {
+	case <-w.closed:
+		return nil, kv.ErrClosed
+	default:
+	}
 	h := w.db.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()

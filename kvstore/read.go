@@ -50,6 +50,9 @@ func (db *DB) getFrom(s *state, req *kv.GetRequest) (kv.Pair, error) {
 	if len(req.Key) > kv.KeyBytesMax {
 		return kv.Pair{}, fmt.Errorf("key of %d bytes: %w", len(req.Key), kv.ErrTooLarge)
 	}
+	if req.Offset < 0 || req.Length < 0 || req.Space > kv.Root {
+		return kv.Pair{}, fmt.Errorf("get of space %d, offset %d, length %d: %w", req.Space, req.Offset, req.Length, kv.ErrInvalid)
+	}
 	var space [64]byte
 	key := appendKey(space[:0], req.Space, req.Key)
 	p, found, err := s.get(db.cache, key, req.Want&kv.WantStamps != 0)
@@ -92,9 +95,6 @@ func readValue(p *pair, offset, length int64, chunk func(*item.Blob, uint32) ([]
 	size, err := p.size()
 	if err != nil {
 		return nil, err
-	}
-	if offset < 0 {
-		return nil, fmt.Errorf("offset %d: %w", offset, kv.ErrInvalid)
 	}
 	offset = min(offset, size)
 	if length < 0 || length > size-offset {

@@ -7,7 +7,6 @@ import (
 	"kivaloo/kvstore/btree"
 	"kivaloo/kvstore/item"
 	"kivaloo/kvstore/kv"
-	"kivaloo/kvstore/page"
 	"kivaloo/lbs"
 )
 
@@ -161,19 +160,23 @@ func (r *recovery) replay(w *writer) error {
 }
 
 func (r *recovery) replayRecord(w *writer, t *item.Trailer) error {
-	blockBytes := uint64(r.db.blockBytes)
-	at := page.Place{Block: t.First + uint64(t.Record)/blockBytes, Offset: uint32(uint64(t.Record) % blockBytes)}
-	b := make([]byte, t.Bytes-item.TrailerBytes-t.Record)
-	if err := r.db.log.ReadAt(b, at.Block, int(at.Offset)); err != nil {
-		return fmt.Errorf("commit record in block %d: %w", at.Block, err)
-	}
-	r.bytes += int64(len(b))
-	err := item.Record(b, func(op *item.Op) error {
+	r.bytes += int64(t.Bytes - t.Record)
+	return r.record(t, func(op *item.Op) error {
 		w.applier.apply(op)
 		return nil
 	})
-	if err != nil {
-		return r.damaged("commit record", at.Block, int(at.Offset), err)
+}
+
+// record reads the commit record of an append.
+func (r *recovery) record(t *item.Trailer, each func(*item.Op) error) error {
+	blockBytes := uint64(r.db.blockBytes)
+	block, offset := t.First+uint64(t.Record)/blockBytes, int(uint64(t.Record)%blockBytes)
+	b := make([]byte, t.Bytes-item.TrailerBytes-t.Record)
+	if err := r.db.log.ReadAt(b, block, offset); err != nil {
+		return fmt.Errorf("commit record in block %d: %w", block, err)
+	}
+	if err := item.Record(b, each); err != nil {
+		return r.damaged("commit record", block, offset, err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package kvstore
 import (
 	"bytes"
 	"context"
+	"fmt"
 
 	"kivaloo/kvstore/item"
 	"kivaloo/kvstore/kv"
@@ -31,6 +32,12 @@ type scanner struct {
 }
 
 func (db *DB) scanFrom(ctx context.Context, s *state, req *kv.ScanRequest) (kv.ScanPage, error) {
+	if len(req.Start) > kv.KeyBytesMax+1 || len(req.End) > kv.KeyBytesMax+1 {
+		return kv.ScanPage{}, fmt.Errorf("scan from a key of %d bytes to one of %d: %w", len(req.Start), len(req.End), kv.ErrTooLarge)
+	}
+	if len(req.Delimiter) > 1 || min(req.Skip, req.Limit, req.Bytes, req.ValueBytes) < 0 {
+		return kv.ScanPage{}, fmt.Errorf("scan with a delimiter of %d bytes, or a negative limit: %w", len(req.Delimiter), kv.ErrInvalid)
+	}
 	sc := &scanner{db: db, s: s, c: s.cursor(db.cache), req: req, start: appendKey(nil, kv.User, req.Start)}
 	sc.end = []byte{userSpace + 1}
 	if req.End != nil {
@@ -104,7 +111,7 @@ func (sc *scanner) more(out *kv.ScanPage) {
 // prefix answers the length of the prefix that the current key is listed by.
 func (sc *scanner) prefix() (int, bool) {
 	key := sc.c.key()[1:]
-	if sc.req.Delimiter == nil || len(key) < sc.req.Skip {
+	if len(sc.req.Delimiter) == 0 || len(key) < sc.req.Skip {
 		return 0, false
 	}
 	i := bytes.IndexByte(key[sc.req.Skip:], sc.req.Delimiter[0])

@@ -3,6 +3,7 @@ package kvstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -22,7 +23,9 @@ type session struct {
 		marks     map[string]struct{}
 		prefixes  map[string]int
 		reserved  int64
-		staged    map[uint64]stagedChunk
+		// unconfirmed are the tellings whose done has not been called.
+		unconfirmed map[*confirmation]struct{}
+		staged      map[uint64]stagedChunk
 		// run is the blob that staged chunks are numbered in; next the number.
 		run  uint64
 		next uint32
@@ -47,21 +50,58 @@ func (db *DB) Session(ctx context.Context) (kv.Session, error) {
 	s.mu.marks = make(map[string]struct{})
 	s.mu.prefixes = make(map[string]int)
 	s.mu.staged = make(map[uint64]stagedChunk)
+	s.mu.unconfirmed = make(map[*confirmation]struct{})
 	return s, nil
+}
+
+// A confirmation runs once: when the observer is done, or when its session ends.
+type confirmation struct {
+	once sync.Once
+	run  func()
+}
+
+// awaits answers the done of one telling.
+func (s *session) awaits(confirmed func()) (done func()) {
+	c := &confirmation{run: confirmed}
+	s.mu.Lock()
+	closed := s.mu.closed
+	if !closed {
+		s.mu.unconfirmed[c] = struct{}{}
+	}
+	s.mu.Unlock()
+	if closed {
+		c.once.Do(c.run)
+	}
+	return func() {
+		s.mu.Lock()
+		delete(s.mu.unconfirmed, c)
+		s.mu.Unlock()
+		c.once.Do(c.run)
+	}
 }
 
 // Commit carries out a transaction by this session.
 func (s *session) Commit(ctx context.Context, txn *kv.Txn) (kv.Result, error) {
+	if err := s.open(); err != nil {
+		return kv.Result{}, err
+	}
 	return s.db.commitFor(s, txn)
+}
+
+// open is nil until the session or its store is closed.
+func (s *session) open() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed || s.db.closed.Load() {
+		return kv.ErrClosed
+	}
+	return nil
 }
 
 // Pin keeps a pair of the given birth from disappearing.
 func (s *session) Pin(ctx context.Context, key []byte, birth kv.Stamp) error {
-	s.mu.Lock()
-	closed := s.mu.closed
-	s.mu.Unlock()
-	if closed {
-		return kv.ErrClosed
+	if err := s.open(); err != nil {
+		return err
 	}
 	found, err := s.db.pin(appendKey(nil, kv.User, key), uint64(birth))
 	if err != nil {
@@ -85,10 +125,6 @@ func (s *session) Pin(ctx context.Context, key []byte, birth kv.Stamp) error {
 func (db *DB) pin(key []byte, birth uint64) (found bool, err error) {
 	db.evaluating.Lock()
 	defer db.evaluating.Unlock()
-	if db.pins.byBirth[birth] != nil {
-		db.pins.add(key, birth)
-		return true, nil
-	}
 	p, found, err := db.writer.lookup(key)
 	if err != nil || !found || p.birth != birth {
 		return false, err
@@ -99,6 +135,9 @@ func (db *DB) pin(key []byte, birth uint64) (found bool, err error) {
 
 // Unpin takes one pin back.
 func (s *session) Unpin(ctx context.Context, birth kv.Stamp) error {
+	if err := s.open(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	n := s.mu.pins[birth]
 	if n == 1 {
@@ -110,28 +149,22 @@ func (s *session) Unpin(ctx context.Context, birth kv.Stamp) error {
 	if n == 0 {
 		return fmt.Errorf("unpin of a pair that is not pinned: %w", kv.ErrInvalid)
 	}
-	s.db.unpin(uint64(birth), 1)
-	return nil
+	return s.db.unpin(uint64(birth), 1)
 }
 
-// unpin takes pins back; an orphan that nobody pins any more is deleted. Nobody
-// waits for that: recovery deletes orphans as well.
-func (db *DB) unpin(birth uint64, n int) {
+// unpin takes pins back, and deletes an orphan that nobody pins any more.
+func (db *DB) unpin(birth uint64, n int) error {
 	db.evaluating.Lock()
 	key, last := db.pins.drop(birth, n)
 	db.evaluating.Unlock()
 	if !last || !isOrphanKey(key) {
-		return
+		return nil
 	}
-	db.queue.put(&request{
-		internal: func(w *writer) error {
-			if w.db.pins.byBirth[birth] == nil {
-				w.emit(&item.Op{Kind: item.OpDelete, Key: key, Version: w.db.clock.draw(1)})
-			}
-			return nil
-		},
-		done: func(kv.Result, error) {},
-	})
+	_, err := db.commit(&request{internal: func(w *writer) error {
+		w.emit(&item.Op{Kind: item.OpDelete, Key: key, Version: w.db.clock.draw(1)})
+		return nil
+	}})
+	return err
 }
 
 func isOrphanKey(key []byte) bool {
@@ -140,6 +173,9 @@ func isOrphanKey(key []byte) bool {
 
 // Observe begins to deliver changes.
 func (s *session) Observe(o kv.Observer) error {
+	if err := s.open(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	again := s.mu.observing || s.mu.closed
 	s.mu.observing = true
@@ -181,25 +217,31 @@ func (s *session) Unmark(prefix []byte) {
 func (s *session) concerned(dst, changes []kv.Change) []kv.Change {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var told []string
 	for i := range changes {
-		if s.asked(&changes[i]) {
+		if s.asked(&changes[i], &told) {
 			dst = append(dst, changes[i])
 		}
+	}
+	for _, key := range told {
+		delete(s.mu.marks, key)
 	}
 	return dst
 }
 
-func (s *session) asked(c *kv.Change) bool {
+// asked says whether a change is to be delivered; told collects the marks that
+// it uses up once all changes of the transaction have been looked at.
+func (s *session) asked(c *kv.Change, told *[]string) bool {
 	switch c.Op {
 	case kv.PrefixDeleted:
-		return s.askedBelow(c.Key)
+		return s.askedBelow(c.Key, told)
 	case kv.PrefixMoved:
-		from, to := s.askedBelow(c.Key), s.askedBelow(c.To)
+		from, to := s.askedBelow(c.Key, told), s.askedBelow(c.To, told)
 		return from || to
 	}
-	marked := s.unmark(c.Key)
+	marked := s.marked(c.Key, told)
 	if c.Op == kv.Moved {
-		marked = s.unmark(c.To) || marked
+		marked = s.marked(c.To, told) || marked
 	}
 	if marked || s.mu.pins[c.Birth] > 0 {
 		return true
@@ -215,22 +257,21 @@ func (s *session) asked(c *kv.Change) bool {
 	return false
 }
 
-// unmark takes the mark of a key away, and says whether there was one.
-func (s *session) unmark(key []byte) bool {
+func (s *session) marked(key []byte, told *[]string) bool {
 	_, ok := s.mu.marks[string(key)]
 	if ok {
-		delete(s.mu.marks, string(key))
+		*told = append(*told, string(key))
 	}
 	return ok
 }
 
 // askedBelow says whether a change of all keys with a prefix concerns a mark, a
 // marked prefix or a pin.
-func (s *session) askedBelow(prefix []byte) bool {
+func (s *session) askedBelow(prefix []byte, told *[]string) bool {
 	asked := len(s.mu.pins) > 0
 	for key := range s.mu.marks {
 		if bytes.HasPrefix([]byte(key), prefix) {
-			delete(s.mu.marks, key)
+			*told = append(*told, key)
 			asked = true
 		}
 	}
@@ -242,8 +283,11 @@ func (s *session) askedBelow(prefix []byte) bool {
 
 // Stage writes data to the log without naming it.
 func (s *session) Stage(ctx context.Context, data []byte) (kv.Staged, error) {
-	if len(data) == 0 || len(data) > kv.ChunkBytes {
-		return kv.Staged{}, fmt.Errorf("stage of %d bytes: %w", len(data), kv.ErrInvalid)
+	if err := s.open(); err != nil {
+		return kv.Staged{}, err
+	}
+	if len(data) > kv.ChunkBytes {
+		return kv.Staged{}, fmt.Errorf("stage of %d bytes: %w", len(data), kv.ErrTooLarge)
 	}
 	s.mu.Lock()
 	if s.mu.run == 0 {
@@ -255,17 +299,30 @@ func (s *session) Stage(ctx context.Context, data []byte) (kv.Staged, error) {
 		s.mu.run = 0 // only a blob's last chunk is short
 	}
 	s.mu.Unlock()
+	if len(data) == 0 {
+		return s.keepStaged(stagedChunk{}), nil
+	}
 	refs, err := s.db.writeChunks(c.blob, c.number, data)
 	if err != nil {
 		return kv.Staged{}, err
 	}
 	c.ref = refs[0]
 	c.held = s.db.space.hold(c.ref)
+	return s.keepStaged(c), nil
+}
+
+// keepStaged gives staged data a name.
+func (s *session) keepStaged(c stagedChunk) kv.Staged {
 	id := s.db.stagedIDs.Add(1)
 	s.mu.Lock()
 	s.mu.staged[id] = c
 	s.mu.Unlock()
-	return kv.Staged{ID: id, Bytes: int64(len(data))}, nil
+	return kv.Staged{ID: id, Bytes: c.bytes()}
+}
+
+// bytes is how much data there is; an empty piece is in no chunk.
+func (c *stagedChunk) bytes() int64 {
+	return max(0, int64(c.ref.Bytes)-item.ChunkOverhead)
 }
 
 // Unstage drops staged data.
@@ -275,29 +332,20 @@ func (s *session) Unstage(staged []kv.Staged) {
 	for _, g := range staged {
 		if c, ok := s.mu.staged[g.ID]; ok {
 			delete(s.mu.staged, g.ID)
-			s.db.space.release(c.held, 1)
+			s.db.space.releaseStaged(&c)
 		}
 	}
 	s.mu.run = 0
 }
 
-// useStaged turns the staged data of an effect into a blob, if it is the chunks of
-// one from its beginning, or else into the effect's value.
-func (s *session) useStaged(r *request, i int) error {
+// takeStaged turns the staged data of an effect into a blob, if it is the chunks
+// of one from its beginning, or else into the effect's value.
+func (s *session) takeStaged(r *request, i int, seen map[uint64]bool) error {
 	e := &r.txn.Effects[i]
-	s.mu.Lock()
-	chunks := make([]stagedChunk, 0, len(e.Staged))
-	size := int64(0)
-	for _, g := range e.Staged {
-		c, ok := s.mu.staged[g.ID]
-		if !ok {
-			s.mu.Unlock()
-			return fmt.Errorf("effect %d: unknown staged data: %w", i, kv.ErrInvalid)
-		}
-		chunks = append(chunks, c)
-		size += int64(c.ref.Bytes) - item.ChunkOverhead
+	chunks, size, err := s.stagedChunks(e.Staged, seen)
+	if err != nil {
+		return fmt.Errorf("effect %d: %w", i, err)
 	}
-	s.mu.Unlock()
 	if e.Op == kv.Put && size > kv.InlineBytesMax && isBlob(chunks) {
 		staged := stagedBlob{blob: item.Blob{ID: chunks[0].blob, Size: size, ChunkBytes: kv.ChunkBytes}}
 		for _, c := range chunks {
@@ -317,6 +365,24 @@ func (s *session) useStaged(r *request, i int) error {
 	return nil
 }
 
+// stagedChunks finds what the names stand for, each at most once.
+func (s *session) stagedChunks(staged []kv.Staged, seen map[uint64]bool) (chunks []stagedChunk, size int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range staged {
+		c, ok := s.mu.staged[g.ID]
+		if !ok || seen[g.ID] || c.bytes() != g.Bytes {
+			return nil, 0, fmt.Errorf("staged data %d is unknown, or used twice: %w", g.ID, kv.ErrInvalid)
+		}
+		seen[g.ID] = true
+		if g.Bytes > 0 {
+			chunks = append(chunks, c)
+			size += g.Bytes
+		}
+	}
+	return chunks, size, nil
+}
+
 // isBlob says whether the chunks are those of one blob, whole and in order.
 func isBlob(chunks []stagedChunk) bool {
 	for i, c := range chunks {
@@ -330,6 +396,9 @@ func isBlob(chunks []stagedChunk) bool {
 
 // Reserve sets aside room for future commits.
 func (s *session) Reserve(ctx context.Context, n int64) error {
+	if err := s.open(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n = max(n, -s.mu.reserved)
@@ -350,14 +419,22 @@ func (s *session) Close() error {
 	s.mu.closed = true
 	observing, pins, reserved := s.mu.observing, s.mu.pins, s.mu.reserved
 	for _, c := range s.mu.staged {
-		s.db.space.release(c.held, 1)
+		s.db.space.releaseStaged(&c)
 	}
 	clear(s.mu.staged)
 	s.mu.pins = nil
+	unconfirmed := s.mu.unconfirmed
+	s.mu.unconfirmed = nil
 	s.mu.Unlock()
+	for c := range unconfirmed {
+		c.once.Do(c.run)
+	}
 	s.db.space.reserve(-reserved)
+	var err error
 	for birth, n := range pins {
-		s.db.unpin(uint64(birth), n)
+		if e := s.db.unpin(uint64(birth), n); !errors.Is(e, kv.ErrClosed) {
+			err = errors.Join(err, e) // a closed store drops its orphans when it is opened
+		}
 	}
 	if observing {
 		s.db.hub.mu.Lock()
@@ -365,7 +442,7 @@ func (s *session) Close() error {
 		s.db.hub.mu.Unlock()
 		s.db.listeners.Add(-1)
 	}
-	return nil
+	return err
 }
 
 // dropOrphans deletes, at the first opening after a crash, what was deleted while

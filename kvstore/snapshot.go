@@ -2,7 +2,7 @@ package kvstore
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 
 	"kivaloo/kvstore/kv"
 )
@@ -12,7 +12,7 @@ import (
 type snapshot struct {
 	db    *DB
 	state *state
-	once  sync.Once
+	ended atomic.Bool
 }
 
 // Snapshot opens the present state for reading until it is released.
@@ -30,11 +30,17 @@ func (db *DB) Snapshot(ctx context.Context) (kv.Snapshot, error) {
 
 // Get and Scan read the snapshot's state.
 func (s *snapshot) Get(ctx context.Context, req kv.GetRequest) (kv.Pair, error) {
+	if s.ended.Load() || s.db.closed.Load() {
+		return kv.Pair{}, kv.ErrClosed
+	}
 	p, err := s.db.getFrom(s.state, &req)
 	return p, readError(err)
 }
 
 func (s *snapshot) Scan(ctx context.Context, req kv.ScanRequest) (kv.ScanPage, error) {
+	if s.ended.Load() || s.db.closed.Load() {
+		return kv.ScanPage{}, kv.ErrClosed
+	}
 	page, err := s.db.scanFrom(ctx, s.state, &req)
 	return page, readError(err)
 }
@@ -44,11 +50,10 @@ func (s *snapshot) Version() kv.Stamp { return kv.Stamp(s.state.version) }
 
 // Release lets what only this snapshot needs be freed.
 func (s *snapshot) Release() error {
-	s.once.Do(func() {
+	if !s.ended.Swap(true) {
 		s.db.space.mu.Lock()
 		delete(s.db.space.mu.keepers, s)
 		s.db.space.mu.Unlock()
-		s.db.checkpoint.poke()
-	})
+	}
 	return nil
 }

@@ -127,6 +127,13 @@ func (s *space) release(first uint64, n int) {
 	s.mu.Unlock()
 }
 
+// releaseStaged takes back the hold of a staged chunk; an empty one has none.
+func (s *space) releaseStaged(c *stagedChunk) {
+	if c.bytes() > 0 {
+		s.release(c.held, 1)
+	}
+}
+
 // restore takes over the accounts of a ROOT.
 func (s *space) restore(root *item.Root) {
 	s.mu.Lock()

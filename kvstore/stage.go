@@ -2,6 +2,8 @@ package kvstore
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"kivaloo/kvstore/item"
 	"kivaloo/kvstore/kv"
@@ -43,6 +45,10 @@ func (db *DB) commitFor(s *session, txn *kv.Txn) (kv.Result, error) {
 		return kv.Result{}, err
 	}
 	r := &request{txn: txn, session: s}
+	used, err := r.takeStaged()
+	if err != nil {
+		return kv.Result{}, err
+	}
 	held, err := db.stageValues(r)
 	defer func() {
 		for _, first := range held {
@@ -52,7 +58,36 @@ func (db *DB) commitFor(s *session, txn *kv.Txn) (kv.Result, error) {
 	if err != nil {
 		return kv.Result{}, err
 	}
-	return db.commit(r)
+	result, err := db.commit(r)
+	if err == nil && len(used) > 0 {
+		s.Unstage(used)
+	}
+	return result, err
+}
+
+// takeStaged puts staged data in the place of values, in a copy of the
+// transaction, and answers all that was used.
+func (r *request) takeStaged() (used []kv.Staged, err error) {
+	seen := make(map[uint64]bool)
+	for i := range r.txn.Effects {
+		staged := r.txn.Effects[i].Staged
+		if len(staged) == 0 {
+			continue
+		}
+		if r.session == nil {
+			return nil, fmt.Errorf("staged data without a session: %w", kv.ErrInvalid)
+		}
+		if len(used) == 0 {
+			own := *r.txn
+			own.Effects = slices.Clone(r.txn.Effects)
+			r.txn = &own
+		}
+		if err := r.session.takeStaged(r, i, seen); err != nil {
+			return nil, err
+		}
+		used = append(used, staged...)
+	}
+	return used, nil
 }
 
 func (r *request) setBlob(i int, b stagedBlob) {
@@ -67,14 +102,6 @@ func (r *request) setBlob(i int, b stagedBlob) {
 func (db *DB) stageValues(r *request) (held []uint64, err error) {
 	for i := range r.txn.Effects {
 		e := &r.txn.Effects[i]
-		if len(e.Staged) > 0 {
-			if r.session == nil {
-				return held, kv.ErrInvalid
-			}
-			if err := r.session.useStaged(r, i); err != nil {
-				return held, err
-			}
-		}
 		if e.Op != kv.Put || len(e.Value) < stageValueBytes {
 			continue
 		}

@@ -39,9 +39,18 @@ func (w *writer) change(r *request, e *kv.Effect, p *pair, found bool, c kv.Chan
 	w.note(r, e.Space, c)
 }
 
+// lookupToWrite looks the effect's key up; orphans are not created by writing.
+func (w *writer) lookupToWrite(space kv.Space) (pair, bool, error) {
+	p, found, err := w.lookup(w.key)
+	if err == nil && !found && space == kv.Orphan {
+		err = errNoPair
+	}
+	return p, found, err
+}
+
 // patch carries out kv.Patch, at an offset.
 func (w *writer) patch(r *request, e *kv.Effect, offset int64, s uint64) error {
-	p, found, err := w.lookup(w.key)
+	p, found, err := w.lookupToWrite(e.Space)
 	if err != nil {
 		return err
 	}
@@ -83,7 +92,9 @@ func (w *writer) copyRange(r *request, e *kv.Effect, s uint64) error {
 		return err
 	}
 	w.key = appendKey(w.key[:0], e.ToSpace, e.To)
-	return w.patch(r, &kv.Effect{Space: e.ToSpace, Key: e.To, Value: data, Modified: e.Modified}, e.ToOffset, s)
+	to := *e
+	to.Space, to.Key, to.Value = e.ToSpace, e.To, data
+	return w.patch(r, &to, e.ToOffset, s)
 }
 
 // overlay puts data into the value of p at an offset, growing it where needed. A
@@ -187,7 +198,7 @@ func (w *writer) dropChunks(blob uint64, from uint32, s uint64) {
 
 // truncate carries out kv.Truncate.
 func (w *writer) truncate(r *request, e *kv.Effect, s uint64) error {
-	p, found, err := w.lookup(w.key)
+	p, found, err := w.lookupToWrite(e.Space)
 	if err != nil {
 		return err
 	}
