@@ -35,12 +35,9 @@ func (fs *fileSystem) create(ctx context.Context, dir *node, in *fuse.CreateIn, 
 	f := fs.tree.addFreshFile(e.at, birth, a, in.Flags&syscall.O_EXCL != 0)
 	fs.newHandle(f, in.Flags, &out.OpenOut)
 	fs.unsaved.add(f)
-	p, err := fs.attrOf(ctx, f.n)
-	if err != nil {
-		fs.close(ctx, out.Fh)
-		fs.forget(f.n.id, 1)
-		return err
-	}
+	v := f.look(0, 0)
+	p := fs.openAttr(f.n, &v, kv.Pair{Birth: birth}, &a)
+	p.ino = uint64(birth)
 	fillEntry(f.n, &p, &out.EntryOut)
 	return nil
 }

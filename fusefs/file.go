@@ -270,14 +270,21 @@ func (fs *fileSystem) pin(ctx context.Context, f *file) error {
 		fs.marks.remove(key)
 		return err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.pin != 0 { // another opener was first
+	if !f.pinnedAs(birth, key) { // another opener was first
 		fs.marks.remove(key)
 		return fs.session.Unpin(ctx, birth)
 	}
-	f.pin, f.mark = birth, key
 	return nil
+}
+
+func (f *file) pinnedAs(birth kv.Stamp, key []byte) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pin != 0 {
+		return false
+	}
+	f.pin, f.mark = birth, key
+	return true
 }
 
 // unpin ends what pin began.

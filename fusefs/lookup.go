@@ -59,17 +59,22 @@ func fillEntry(n *node, p *pairAttr, out *fuse.EntryOut) {
 
 // entryAttr is attrOf without reading again what resolve has read.
 func (fs *fileSystem) entryAttr(ctx context.Context, n *node, e *entry) (pairAttr, error) {
-	if !e.hasPair || n.kind != kindFile || n.isValue() || fs.tree.openFile(n) != nil {
+	if !e.hasPair || n.kind == kindVirtual || n.isValue() || n.kind == kindFile && fs.tree.openFile(n) != nil {
 		return fs.attrOf(ctx, n)
 	}
 	a, err := decodeMeta(&e.pair)
 	if err != nil {
 		return pairAttr{}, err
 	}
-	p := fs.opts.fileAttr(&e.pair, &a)
 	fs.tree.mu.Lock()
+	defer fs.tree.mu.Unlock()
+	var p pairAttr
+	if n.kind == kindDir {
+		p = fs.shownDir(e.pair, n.dir.touched, &a)
+	} else {
+		p = fs.opts.fileAttr(&e.pair, &a)
+	}
 	p.ino = n.ino
-	fs.tree.mu.Unlock()
 	return p, nil
 }
 

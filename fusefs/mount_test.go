@@ -60,6 +60,8 @@ type mount struct {
 	dir   string
 	child *rpc.Client
 	cmd   *exec.Cmd
+	// killed: the test has ended the server itself.
+	killed bool
 }
 
 // newMount mounts an empty store. Whatever happens, the mount ends with the test.
@@ -73,6 +75,7 @@ func newMount(t *testing.T, configure ...func(*mountConfig)) *mount {
 	for _, c := range configure {
 		c(&config)
 	}
+	must(t, os.MkdirAll(config.MountPoint, 0o755))
 	encoded, err := json.Marshal(config)
 	if err != nil {
 		t.Fatal(err)
@@ -94,6 +97,9 @@ func newMount(t *testing.T, configure ...func(*mountConfig)) *mount {
 
 // end takes the mount away, and with it its server.
 func (m *mount) end(log *bytes.Buffer) {
+	if m.killed {
+		return
+	}
 	killer := time.AfterFunc(10*time.Second, func() { m.cmd.Process.Kill() })
 	defer killer.Stop()
 	m.child.Call("Child.Unmount", 0, new(int))
@@ -108,6 +114,14 @@ func (m *mount) end(log *bytes.Buffer) {
 	if log.Len() > 0 && (m.t.Failed() || testing.Verbose()) {
 		m.t.Logf("server's log:\n%s", log)
 	}
+}
+
+// kill ends the server as a crash would.
+func (m *mount) kill() {
+	m.killed = true
+	m.cmd.Process.Kill()
+	m.cmd.Wait()
+	m.child.Close()
 }
 
 func (m *mount) path(name string) string { return filepath.Join(m.dir, name) }
@@ -220,6 +234,9 @@ type pipe struct {
 func (p pipe) Write(b []byte) (int, error) { return p.w.Write(b) }
 func (p pipe) Close() error                { return errors.Join(p.w.Close(), p.ReadCloser.Close()) }
 
+// openStore makes the store of a child.
+var openStore = func() (kv.Store, error) { return kvtest.NewModel(nil), nil }
+
 // runChild serves a mount until it is unmounted.
 func runChild(encoded string) int {
 	var config mountConfig
@@ -227,8 +244,12 @@ func runChild(encoded string) int {
 		return 1
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	model := kvtest.NewModel(nil)
-	child := &Child{model: model, counted: &countingStore{Store: model}}
+	store, err := openStore()
+	if err != nil {
+		log.Error("open store", "error", err)
+		return 1
+	}
+	child := &Child{store: store, counted: &countingStore{Store: store}}
 	server, err := fusefs.Mount(fusefs.Options{
 		Store: child.counted, MountPoint: config.MountPoint, Durability: config.Durability,
 		CommitInterval: config.Interval, ReadOnly: config.ReadOnly,
@@ -248,7 +269,7 @@ func runChild(encoded string) int {
 	rpcServer.ServeConn(pipe{os.Stdin, os.Stdout})
 	unix.Unmount(config.MountPoint, unix.MNT_DETACH)
 	server.Wait()
-	if err := model.Close(); err != nil {
+	if err := store.Close(); err != nil {
 		return 1
 	}
 	return 0
@@ -256,7 +277,7 @@ func runChild(encoded string) int {
 
 // Child is what a test can ask of the process that serves its mount.
 type Child struct {
-	model   *kvtest.Model
+	store   kv.Store
 	counted *countingStore
 	server  *fusefs.Server
 }
@@ -286,12 +307,12 @@ func (c *Child) Nodes(_ int, r *Reply) error {
 
 // Commit is what a native client does.
 func (c *Child) Commit(txn kv.Txn, _ *Reply) error {
-	_, err := c.model.Commit(context.Background(), &txn)
+	_, err := c.store.Commit(context.Background(), &txn)
 	return err
 }
 
 func (c *Child) Get(key string, r *Reply) error {
-	pair, err := c.model.Get(context.Background(), kv.GetRequest{Key: []byte(key), Want: kv.WantAll})
+	pair, err := c.store.Get(context.Background(), kv.GetRequest{Key: []byte(key), Want: kv.WantAll})
 	if errors.Is(err, kv.ErrNotFound) {
 		return nil
 	}
@@ -300,7 +321,7 @@ func (c *Child) Get(key string, r *Reply) error {
 }
 
 func (c *Child) Keys(prefix string, r *Reply) error {
-	for pair, err := range kv.All(context.Background(), c.model, kv.ScanRequest{
+	for pair, err := range kv.All(context.Background(), c.store, kv.ScanRequest{
 		Start: []byte(prefix), End: kv.PrefixEnd([]byte(prefix)),
 	}) {
 		if err != nil {
@@ -312,46 +333,64 @@ func (c *Child) Keys(prefix string, r *Reply) error {
 }
 
 func (c *Child) SetCapacity(bytes int64, _ *Reply) error {
-	c.model.SetCapacity(bytes)
-	return nil
-}
-
-// Fail makes the next commits fail as on a broken disk, or lets them pass again.
-func (c *Child) Fail(fail bool, _ *Reply) error {
-	if !fail {
-		c.model.SetFault(nil)
-		return nil
+	model, ok := c.store.(*kvtest.Model)
+	if !ok {
+		return errors.New("only the model has a capacity that can be set")
 	}
-	c.model.SetFault(func(*kv.Txn) error { return kv.ErrFailed })
+	model.SetCapacity(bytes)
 	return nil
 }
 
-// Delay makes each commit take a while.
+// Fail makes the mount's next commits fail as on a broken disk, or lets them
+// pass again.
+func (c *Child) Fail(fail bool, _ *Reply) error {
+	c.counted.fail.Store(fail)
+	return nil
+}
+
+// RefuseMoves makes the rename of a directory more than a transaction carries.
+func (c *Child) RefuseMoves(refuse bool, _ *Reply) error {
+	c.counted.tooLarge.Store(refuse)
+	return nil
+}
+
+// Delay makes each commit of the mount take a while.
 func (c *Child) Delay(d time.Duration, _ *Reply) error {
-	c.model.SetFault(func(*kv.Txn) error {
-		time.Sleep(d)
-		return nil
-	})
+	c.counted.delay.Store(int64(d))
 	return nil
 }
 
-// countingStore counts the transactions that the mount commits.
+// countingStore counts the transactions that the mount commits, and makes them
+// fail or last.
 type countingStore struct {
 	kv.Store
 	commits atomic.Int64
+	fail    atomic.Bool
+	delay   atomic.Int64
+	// tooLarge: the move of a prefix is more than a transaction carries.
+	tooLarge atomic.Bool
 }
 
 func (s *countingStore) Session(ctx context.Context) (kv.Session, error) {
 	session, err := s.Store.Session(ctx)
-	return &countingSession{Session: session, commits: &s.commits}, err
+	return &countingSession{Session: session, store: s}, err
 }
 
 type countingSession struct {
 	kv.Session
-	commits *atomic.Int64
+	store *countingStore
 }
 
 func (s *countingSession) Commit(ctx context.Context, txn *kv.Txn) (kv.Result, error) {
-	s.commits.Add(1)
+	s.store.commits.Add(1)
+	time.Sleep(time.Duration(s.store.delay.Load()))
+	if s.store.fail.Load() {
+		return kv.Result{}, kv.ErrFailed
+	}
+	for i := range txn.Effects {
+		if txn.Effects[i].Op == kv.MovePrefix && s.store.tooLarge.Load() {
+			return kv.Result{}, kv.ErrTooLarge
+		}
+	}
 	return s.Session.Commit(ctx, txn)
 }
