@@ -45,6 +45,14 @@ func (t *tree) hasFresh(dir *node) bool {
 	return dir.dir.freshBelow > 0
 }
 
+// hasFreshAt is hasFresh of the directory in a place, if it has a node.
+func (t *tree) hasFreshAt(at slot) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.bySlot[at]
+	return n != nil && n.dir.freshBelow > 0
+}
+
 // freshAfter gives the components of the uncommitted files in dir that are at
 // least from, in order.
 func (t *tree) freshAfter(dir *node, from string) []string {

@@ -87,6 +87,8 @@ func (l *lister) fill(ctx context.Context) error {
 		l.done = true
 		return nil
 	}
+	// Before the store: what is committed in between is found there.
+	fresh := l.fs.tree.freshAfter(l.dir, l.component(from))
 	page, err := l.fs.store.Scan(ctx, kv.ScanRequest{
 		Start: from, End: to, Delimiter: []byte{'/'}, Skip: len(l.place.Prefix),
 		Limit: listPageEntries, Want: kv.WantStamps,
@@ -99,11 +101,16 @@ func (l *lister) fill(ctx context.Context) error {
 	for i := range page.Entries {
 		l.page = append(l.page, listed{pair: page.Entries[i], also: alsoDir(&page, i)})
 	}
-	l.mergeFresh(from, page.Next)
+	l.mergeFresh(fresh, page.Next)
 	if page.More {
 		l.at.next = page.Next
 	}
 	return nil
+}
+
+// component is what a key of the directory has after its prefix.
+func (l *lister) component(key []byte) string {
+	return string(key[min(len(key), len(l.place.Prefix)):])
 }
 
 // alsoDir judges whether a pair is a directory too, from what follows it.
@@ -118,13 +125,9 @@ func alsoDir(page *kv.ScanPage, i int) namespace.Also {
 }
 
 // mergeFresh adds to the page the uncommitted files whose keys lie in it.
-func (l *lister) mergeFresh(from, next []byte) {
-	first := ""
-	if len(from) > len(l.place.Prefix) {
-		first = string(from[len(l.place.Prefix):])
-	}
+func (l *lister) mergeFresh(fresh []string, next []byte) {
 	at := 0
-	for _, comp := range l.fs.tree.freshAfter(l.dir, first) {
+	for _, comp := range fresh {
 		key := l.place.AppendKey(nil, comp)
 		if !l.done && bytes.Compare(key, next) >= 0 {
 			break

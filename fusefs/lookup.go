@@ -46,10 +46,21 @@ func (fs *fileSystem) enter(e *entry) *node {
 	if e.fresh == nil {
 		return fs.tree.enter(e.at, e.birth())
 	}
-	fs.tree.mu.Lock()
-	defer fs.tree.mu.Unlock()
-	e.fresh.lookups++
-	return e.fresh
+	return fs.tree.enterFresh(e.fresh)
+}
+
+// enterFresh counts a lookup of a file that was not committed a moment ago. By
+// now it may be, closed and forgotten too: then it gets another node.
+func (t *tree) enterFresh(n *node) *node {
+	t.mu.Lock()
+	if t.byID[n.id] == n {
+		n.lookups++
+		t.mu.Unlock()
+		return n
+	}
+	at, birth := n.at, n.birth
+	t.mu.Unlock()
+	return t.enter(at, birth)
 }
 
 func fillEntry(n *node, p *pairAttr, out *fuse.EntryOut) {
@@ -129,11 +140,12 @@ func (fs *fileSystem) markerOf(ctx context.Context, n *node, key []byte) (kv.Pai
 		}
 		return pair, err
 	}
+	fresh := fs.tree.hasFresh(n) // before the store: they may be committed in between
 	first, found, err := fs.firstBelow(ctx, key)
 	switch {
 	case err != nil:
 		return kv.Pair{}, err
-	case !found && !fs.tree.hasFresh(n):
+	case !found && !fresh:
 		return kv.Pair{}, syscall.ESTALE
 	case found && len(first.Key) == len(key):
 		return first, nil

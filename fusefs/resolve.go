@@ -126,19 +126,15 @@ func (fs *fileSystem) resolveDir(ctx context.Context, dir *node, place *namespac
 	if namespace.CheckKey(e.key) != nil {
 		return e, nil
 	}
+	fresh := fs.tree.hasFreshAt(e.at) // before the store: they may be committed in between
 	first, found, err := fs.firstBelow(ctx, e.key)
 	if err != nil {
 		return e, err
 	}
-	if e.found = found; found && len(first.Key) == len(e.key) {
+	if found && len(first.Key) == len(e.key) {
 		e.hasPair, e.pair = true, first
 	}
-	if !found {
-		fs.tree.mu.Lock()
-		n := fs.tree.bySlot[e.at]
-		e.found = n != nil && n.dir.freshBelow > 0
-		fs.tree.mu.Unlock()
-	}
+	e.found = found || fresh
 	return e, nil
 }
 
@@ -159,12 +155,9 @@ func (fs *fileSystem) firstBelow(ctx context.Context, prefix []byte) (kv.Pair, b
 // the only one of its name.
 func (fs *fileSystem) resolveFile(ctx context.Context, dir *node, place *namespace.Dir, comp string) (entry, error) {
 	e := entry{at: slot{dir, kindFile, comp}, key: place.AppendKey(nil, comp)}
-	if err := fs.resolvePair(ctx, &e); err != nil {
+	n := fs.tree.freshFile(dir, comp) // before the store: it may be committed in between
+	if err := fs.resolvePair(ctx, &e); err != nil || n == nil {
 		return e, err
-	}
-	n := fs.tree.freshFile(dir, comp)
-	if n == nil {
-		return e, nil
 	}
 	if !e.found {
 		e.found, e.fresh = true, n

@@ -250,7 +250,7 @@ func (t *tree) forget(id, lookups uint64) *file {
 
 // prune drops a node that nobody needs, and those above that it alone held.
 func (t *tree) prune(n *node) {
-	for n != nil && !n.held() {
+	for n != nil && !n.held() && t.byID[n.id] == n {
 		delete(t.byID, n.id)
 		t.unslot(n)
 		if t.byBirth[n.birth] == n {
