@@ -220,6 +220,7 @@ func (c *checkpointer) adopt(tree btree.Tree, done bool) error {
 		c.held = nil
 	}
 	c.db.userPairs.Store(c.root.UserPairs)
+	c.db.roots.Store(c.root.Number)
 	return c.db.queue.control(func(w *writer) { w.adopt(tree, done) })
 }
 

@@ -155,7 +155,7 @@ func (db *DB) Watch(ctx context.Context, req kv.WatchRequest) (kv.Watcher, error
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if w.after == 0 {
-		w.after = kv.Stamp(db.state.Load().version)
+		w.after = max(h.mu.since, kv.Stamp(db.state.Load().version))
 	}
 	h.mu.watchers[w] = struct{}{}
 	return w, nil

@@ -124,6 +124,8 @@ type DB struct {
 	listeners atomic.Int64 // observers and watchers: whether changes are noted
 	stagedIDs atomic.Uint64
 	userPairs atomic.Int64 // as of the last ROOT
+	roots     atomic.Uint64
+	replayed  int // operations that opening replayed
 
 	closed     atomic.Bool
 	closing    chan struct{} // closed by Close
@@ -136,6 +138,7 @@ type DB struct {
 // ErrClock, and kv.ErrCorrupt if what is needed to open is damaged. Nothing has
 // been changed then.
 func Open(ctx context.Context, opts Options) (*DB, error) {
+	began := time.Now()
 	opts = opts.withDefaults()
 	log := opts.Log
 	if log == nil {
@@ -155,7 +158,7 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	if err := db.dropOrphans(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	db.checkpoint.poke()
+	opts.Logger.Info("store opened", "replayed", db.replayed, "took", time.Since(began).Round(time.Microsecond))
 	return db, nil
 }
 
@@ -294,6 +297,23 @@ func (db *DB) Space(ctx context.Context) (kv.Usage, error) {
 	u.FreeBytes = max(0, l.Free+l.Spare-l.Reserve-db.space.reserved.Load())
 	u.FileBytes = l.Total
 	return u, nil
+}
+
+// Stats are figures of an open store.
+type Stats struct {
+	Roots    uint64 // ROOTs written in the life of the store: steps of checkpoints
+	Height   int    // of the tree
+	Replayed int    // operations that opening replayed
+	Reads    uint64 // pages and chunks read from the log
+	LogBytes int64  // records and chunks since the redo point
+}
+
+// Stats answers the present figures.
+func (db *DB) Stats() Stats {
+	return Stats{
+		Roots: db.roots.Load(), Height: db.state.Load().tree.Height, Replayed: db.replayed,
+		Reads: db.cache.reads.Load(), LogBytes: db.space.active.Load() + db.space.frozen.Load(),
+	}
 }
 
 // named holds the segment of a chunk that was written before the append that

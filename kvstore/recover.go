@@ -39,6 +39,7 @@ func (db *DB) recover() error {
 	}
 	db.space.restore(r.root)
 	db.userPairs.Store(r.root.UserPairs)
+	db.roots.Store(r.root.Number)
 	w.last, w.number = db.log.Last(), r.trailer.Number
 	w.root, w.redo = r.trailer.Root, r.root.Redo
 	w.tree = btree.Tree{Root: r.root.Tree, Height: r.root.Height}
@@ -163,6 +164,7 @@ func (r *recovery) replayRecord(w *writer, t *item.Trailer) error {
 	r.bytes += int64(t.Bytes - t.Record)
 	return r.record(t, func(op *item.Op) error {
 		w.applier.apply(op)
+		r.db.replayed++
 		return nil
 	})
 }

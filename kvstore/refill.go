@@ -37,7 +37,11 @@ func (w *writer) refill() (changes []kv.Change, since kv.Stamp, err error) {
 			return nil, 0, err
 		}
 	}
-	return changes, since, nil
+	// Stamps are drawn for more than changes: what lies between is nothing missed.
+	if len(changes) > 0 {
+		return changes, min(since, changes[0].Version-1), nil
+	}
+	return nil, min(since, kv.Stamp(w.version)), nil
 }
 
 // recordChanges appends what one record has changed.

@@ -150,7 +150,11 @@ func (w *writer) evaluateTaken() {
 // slowed says whether writers must wait for the checkpoint: the log since the
 // redo point is at its bound.
 func (w *writer) slowed() bool {
-	return w.db.space.logFull() && !w.db.checkpoint.stuck.Load()
+	if !w.db.space.logFull() || w.db.checkpoint.stuck.Load() {
+		return false
+	}
+	w.db.checkpoint.poke() // a log may be full from the start, after a crash
+	return true
 }
 
 // startFlush sends the open batch off, if there is anything in it.
