@@ -81,20 +81,10 @@ func (a *applier) put(op *item.Op) {
 }
 
 // deltaFlags are the flags of a put in a record as a delta has them.
-func deltaFlags(f uint8) delta.Flags {
-	var flags delta.Flags
-	for _, m := range [...]struct {
-		op uint8
-		d  delta.Flags
-	}{
-		{item.FlagFresh, delta.Fresh},
-		{item.FlagMeta, delta.HasMeta},
-		{item.FlagBlob, delta.Blob},
-		{item.FlagLink, delta.Link},
-		{item.FlagBrought, delta.Brought},
-	} {
+func deltaFlags(f uint8) (flags delta.Flags) {
+	for _, m := range recordFlags {
 		if f&m.op != 0 {
-			flags |= m.d
+			flags |= m.delta
 		}
 	}
 	return flags

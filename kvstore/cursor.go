@@ -265,41 +265,12 @@ func (s *state) fromTree(src btree.Source, key []byte, stamps bool) (pair, bool,
 func treePair(leaf *page.Page, i int, stamps bool) pair {
 	if !stamps {
 		value, flags := leaf.Value(i)
-		return pair{value: value, flags: fromPageFlags(flags)}
+		return pair{value: value, flags: delta.Flags(flags) & delta.PairFlags}
 	}
 	e := leaf.Entry(i)
 	return entryPair(&e)
 }
 
 func entryPair(e *page.Entry) pair {
-	return pair{e.Value, e.Meta, e.Birth, e.Modified, e.Version, fromPageFlags(e.Flags)}
-}
-
-// fromPageFlags and toPageFlags translate the flags that say what a value is.
-func fromPageFlags(f page.Flags) delta.Flags {
-	var flags delta.Flags
-	if f&page.Blob != 0 {
-		flags |= delta.Blob
-	}
-	if f&page.Link != 0 {
-		flags |= delta.Link
-	}
-	if f&page.Brought != 0 {
-		flags |= delta.Brought
-	}
-	return flags
-}
-
-func toPageFlags(f delta.Flags) page.Flags {
-	var flags page.Flags
-	if f&delta.Blob != 0 {
-		flags |= page.Blob
-	}
-	if f&delta.Link != 0 {
-		flags |= page.Link
-	}
-	if f&delta.Brought != 0 {
-		flags |= page.Brought
-	}
-	return flags
+	return pair{e.Value, e.Meta, e.Birth, e.Modified, e.Version, delta.Flags(e.Flags)}
 }

@@ -213,17 +213,24 @@ func (w *writer) putPair(key []byte, p *pair, keeps, setMeta bool, s uint64) {
 	w.emit(&op)
 }
 
+// recordFlags pairs the flags of a put in a record with those of a delta.
+var recordFlags = [...]struct {
+	op    uint8
+	delta delta.Flags
+}{
+	{item.FlagFresh, delta.Fresh},
+	{item.FlagMeta, delta.HasMeta},
+	{item.FlagBlob, delta.Blob},
+	{item.FlagLink, delta.Link},
+	{item.FlagBrought, delta.Brought},
+}
+
 // opFlags are the flags of a pair as a put in a record has them.
-func opFlags(f delta.Flags) uint8 {
-	var flags uint8
-	if f&delta.Blob != 0 {
-		flags |= item.FlagBlob
-	}
-	if f&delta.Link != 0 {
-		flags |= item.FlagLink
-	}
-	if f&delta.Brought != 0 {
-		flags |= item.FlagBrought
+func opFlags(f delta.Flags) (flags uint8) {
+	for _, m := range recordFlags {
+		if f&delta.PairFlags&m.delta != 0 {
+			flags |= m.op
+		}
 	}
 	return flags
 }

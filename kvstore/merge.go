@@ -58,7 +58,7 @@ func (m *merge) resolve(old page.Entry, hasOld bool, change *btree.Change) (page
 		return page.Entry{}, false, m.drop(&old, hasOld)
 	}
 	out := page.Entry{
-		Value: e.Value, Meta: e.Meta, Flags: toPageFlags(e.Flags),
+		Value: e.Value, Meta: e.Meta, Flags: page.Flags(e.Flags & delta.PairFlags),
 		Birth: e.Birth, Modified: e.Modified, Version: e.Version,
 	}
 	if hasOld && !e.Has(delta.Fresh) {

@@ -25,8 +25,6 @@ type pair struct {
 	flags                    delta.Flags // Blob, Link and Brought
 }
 
-const pairFlags = delta.Blob | delta.Link | delta.Brought
-
 // layers is the number of deltas a state may have.
 const layers = 2
 
@@ -64,7 +62,7 @@ func (s *state) fromDelta(src btree.Source, e *delta.Entry, stamps bool, i int) 
 	if e.Has(delta.Deleted) {
 		return pair{}, false, nil
 	}
-	p := pair{e.Value, e.Meta, e.Birth, e.Modified, e.Version, e.Flags & pairFlags}
+	p := pair{e.Value, e.Meta, e.Birth, e.Modified, e.Version, e.Flags & delta.PairFlags}
 	if !stamps || e.Has(delta.Fresh) {
 		return p, true, nil
 	}

@@ -19,7 +19,7 @@ func (p *packer[U]) pack(high []byte) error {
 // trim makes full pages of the front of what is open.
 func (p *packer[U]) trim() error {
 	pl := p.plan(p.low) // whatever comes behind
-	all := pl.full(0, nil)
+	all := pl.full()
 	left := len(all) - openLeft
 	if left <= 0 {
 		return nil

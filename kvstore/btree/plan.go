@@ -15,22 +15,34 @@ type plan struct {
 // page ends. A rest that is too little for a page stays so only if asked.
 func (p *plan) ends(full, keepRest bool) []int {
 	if !full {
-		return p.even(0, nil)
+		return p.even()
 	}
-	ends := p.full(0, nil)
-	if n := len(ends); n > 1 && !keepRest && p.bytes(ends[n-2], ends[n-1]) < p.limit/underfull {
-		from := 0
-		if n > 2 {
-			from = ends[n-3]
-		}
-		return p.even(from, ends[:n-2])
+	ends := p.full()
+	if !keepRest {
+		p.shareRest(ends)
 	}
 	return ends
 }
 
-// full cuts the units from unit from on into pages as long as they may be, and
-// appends their ends.
-func (p *plan) full(from int, ends []int) []int {
+// shareRest moves the last cut to where it makes even pages, if the last page is
+// too little.
+func (p *plan) shareRest(ends []int) {
+	n := len(ends)
+	if n < 2 || p.bytes(ends[n-2], ends[n-1]) >= p.limit/underfull {
+		return
+	}
+	from := 0
+	if n > 2 {
+		from = ends[n-3]
+	}
+	if two := p.share(from, p.sum(from), 2); p.fits(from, two) {
+		copy(ends[n-2:], two)
+	}
+}
+
+// full cuts pages as long as they may be.
+func (p *plan) full() []int {
+	from, ends := 0, []int(nil)
 	for from < len(p.weights) {
 		from = p.fill(from)
 		ends = append(ends, from)
@@ -59,32 +71,30 @@ func (p *plan) fill(from int) int {
 // tooFew says whether a rest of n units cannot be a page of its own.
 func (p *plan) tooFew(n int) bool { return 0 < n && n < p.unitsMin }
 
-// even cuts the units from unit from on into as few pages as will do, of about
-// the same length, and appends their ends.
-func (p *plan) even(from int, ends []int) []int {
+// even cuts the run into as few pages as will do, of about the same length.
+func (p *plan) even() []int {
 	n := len(p.weights)
-	if p.bytes(from, n) <= p.limit {
-		return append(ends, n)
+	if p.bytes(0, n) <= p.limit {
+		return []int{n}
 	}
-	sum := 0
-	for _, w := range p.weights[from:] {
-		sum += w
-	}
+	sum := p.sum(0)
 	room := max(p.limit-page.HeaderBytes-p.low-p.high, p.limit/underfull)
-	pages, most := max(2, (sum+room-1)/room), max(1, (n-from)/p.unitsMin)
+	pages, most := max(2, (sum+room-1)/room), max(1, n/p.unitsMin)
 	for range 2 {
-		if even := p.share(from, sum, min(pages, most)); p.fits(from, even) {
-			return append(ends, p.coalesce(from, even)...)
+		if ends := p.share(0, sum, min(pages, most)); p.fits(0, ends) {
+			return p.coalesce(ends)
 		}
 		pages++ // large units do not share evenly
 	}
-	return p.full(from, ends)
+	ends := p.full()
+	p.shareRest(ends)
+	return ends
 }
 
 // coalesce takes out the cuts between pages that fit into one: beside a large
 // unit an even share may be very little.
-func (p *plan) coalesce(from int, ends []int) []int {
-	kept := ends[:0]
+func (p *plan) coalesce(ends []int) []int {
+	from, kept := 0, ends[:0]
 	for i, end := range ends {
 		if i+1 < len(ends) && p.bytes(from, ends[i+1]) <= p.limit {
 			continue
@@ -127,6 +137,15 @@ func (p *plan) fits(from int, ends []int) bool {
 func (p *plan) bytes(from, end int) int {
 	sum := page.HeaderBytes + p.fence(from) + p.fence(end)
 	for _, w := range p.weights[from:end] {
+		sum += w
+	}
+	return sum
+}
+
+// sum is the weight of all units from unit from on.
+func (p *plan) sum(from int) int {
+	sum := 0
+	for _, w := range p.weights[from:] {
 		sum += w
 	}
 	return sum

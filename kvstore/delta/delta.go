@@ -20,7 +20,11 @@
 // Keys are internal keys: a keyspace byte, then the key.
 package delta
 
-import "bytes"
+import (
+	"bytes"
+
+	"kivaloo/kvstore/page"
+)
 
 // Flags of an entry.
 type Flags uint8
@@ -33,12 +37,14 @@ const (
 	Fresh
 	// HasMeta: Meta counts, even if it is empty.
 	HasMeta
-	// Blob: Value is a reference to chunks.
-	Blob
-	// Link: Value names a body.
-	Link
-	// Brought: Modified was given by the writer.
-	Brought
+
+	// What a page says of a pair stands at the same bits here.
+	Blob    = Flags(page.Blob)    // Value is a reference to chunks
+	Link    = Flags(page.Link)    // Value names a body
+	Brought = Flags(page.Brought) // Modified was given by the writer
+
+	// PairFlags are those that a page knows too.
+	PairFlags = Flags(page.CallerFlags)
 )
 
 // An Entry is the outcome of the changes of one key, or a deleted range. It is
