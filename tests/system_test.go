@@ -51,14 +51,15 @@ func isMounted(point string) bool { return slices.Contains(mountsBelow(point), p
 // detach takes a mount away whether or not anybody answers for it.
 func detach(point string) error { return syscall.Unmount(point, syscall.MNT_DETACH) }
 
-// serversOf lists the processes of our binary that have an argument; all of them
-// for "".
+// serversOf lists the processes that run a program built here and have an
+// argument; all of them for "".
 func serversOf(argument string) []int {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	var pids []int
 	for _, dir := range dirs {
 		exe, err := os.Readlink(filepath.Join(dir, "exe"))
-		if err != nil || strings.TrimSuffix(exe, " (deleted)") != program {
+		exe = strings.TrimSuffix(exe, " (deleted)")
+		if err != nil || filepath.Base(exe) != "kivaloo" || !strings.HasPrefix(exe, base+"/") {
 			continue
 		}
 		line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
