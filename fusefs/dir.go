@@ -1,6 +1,7 @@
 package fusefs
 
 import (
+	"bytes"
 	"context"
 	"hash/maphash"
 	"sync"
@@ -111,13 +112,13 @@ func (fs *fileSystem) cookieOf(name string) uint64 {
 // seek makes the handle's lister stand at a position. A directory that is gone
 // has nothing to list.
 func (fs *fileSystem) seek(ctx context.Context, h *dirHandle, offset uint64) error {
-	if offset > cookieDotDot && h.lister != nil && offset == h.cookie {
-		return nil
-	}
-	h.lister = nil
 	place, err := fs.tree.place(h.dir)
 	if err != nil {
+		h.lister = nil
 		return nil
+	}
+	if h.lister != nil && offset > cookieDotDot && offset == h.cookie && bytes.Equal(place.Prefix, h.lister.place.Prefix) {
+		return nil // else the directory has been renamed, or the program seeks
 	}
 	at, found := h.given[offset]
 	if !found {

@@ -96,6 +96,31 @@ func TestListingContinuesAnywhere(t *testing.T) {
 	}
 }
 
+// TestListingOfADirectoryThatIsRenamed: the keys behind a listing change in the
+// middle of it.
+func TestListingOfADirectoryThatIsRenamed(t *testing.T) {
+	m := newMount(t)
+	m.sh("mkdir d; for i in $(seq 1000 1900); do echo > d/f$i; done")
+	dir, err := unix.Open(m.path("d"), unix.O_DIRECTORY, 0)
+	must(t, err)
+	defer unix.Close(dir)
+	total := 0
+	for i := 0; ; i++ {
+		buf := make([]byte, 2000)
+		n, err := unix.ReadDirent(dir, buf)
+		must(t, err)
+		if n == 0 {
+			break
+		}
+		_, count, _ := unix.ParseDirent(buf[:n], -1, nil)
+		total += count
+		must(t, os.Rename(m.path("d"+strings.Repeat("x", i%2)), m.path("d"+strings.Repeat("x", (i+1)%2))))
+	}
+	if total != 901 {
+		t.Errorf("%d entries of 901", total)
+	}
+}
+
 func TestForgetLeadsBackToTheRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to drop the kernel's caches")

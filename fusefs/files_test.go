@@ -47,6 +47,12 @@ func TestUnlinkedOpenFile(t *testing.T) {
 		if st.Nlink != 0 || st.Size != 14 {
 			t.Errorf("committed %v: nlink %d, size %d", committed, st.Nlink, st.Size)
 		}
+		must(t, f.Chmod(0o600))
+		must(t, unix.Fsetxattr(int(f.Fd()), "user.x", []byte("y"), 0))
+		must(t, unix.Fstat(int(f.Fd()), &st))
+		if st.Mode&0o777 != 0o600 {
+			t.Errorf("committed %v: mode %o", committed, st.Mode)
+		}
 		must(t, f.Truncate(4))
 		must(t, f.Sync())
 		must(t, f.Close())

@@ -31,8 +31,9 @@ type lister struct {
 
 // A position is a place between two entries.
 type position struct {
-	// next is the first key that may be the next entry's; nil: from the start.
-	next []byte
+	// next is the first key that may be the next entry's, without the directory's
+	// prefix, which can change; "": from the start.
+	next string
 	// virtual is the last virtual directory that was listed: many keys lead to it.
 	virtual string
 }
@@ -80,8 +81,8 @@ func (l *lister) next(ctx context.Context) (*item, error) {
 // fill reads the next page.
 func (l *lister) fill(ctx context.Context) error {
 	from, to := l.place.Bounds()
-	if l.at.next != nil {
-		from = l.at.next
+	if l.at.next != "" {
+		from = l.place.AppendKey(nil, l.at.next)
 	}
 	if to != nil && bytes.Compare(from, to) >= 0 {
 		l.done = true
@@ -103,7 +104,7 @@ func (l *lister) fill(ctx context.Context) error {
 	}
 	l.mergeFresh(fresh, page.Next)
 	if page.More {
-		l.at.next = page.Next
+		l.at.next = l.component(page.Next)
 	}
 	return nil
 }
@@ -179,7 +180,7 @@ func (l *lister) show(ctx context.Context, e *listed) (*item, error) {
 	case found != namespace.FoundDir:
 		at.kind, it.mode = kindFile, l.typeOf(e, kind)
 	}
-	it.after = position{next: l.after(e, found, comp), virtual: l.at.virtual}
+	it.after = position{next: l.component(l.after(e, found, comp)), virtual: l.at.virtual}
 	it.ino, err = l.fs.listedIno(ctx, at, &e.pair, &l.place)
 	return it, err
 }

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"kivaloo/kvstore/kv"
 )
@@ -96,6 +99,25 @@ func TestOpenFileFollowsNativeMoves(t *testing.T) {
 	m.wantValue("c/b/k", "Value")
 	m.wantValue("c/d/tight", "Value")
 	m.wantNoKey("a/b/k")
+}
+
+func TestMappedPagesSeeNativeChanges(t *testing.T) {
+	m := newMount(t)
+	m.set("map", strings.Repeat("a", 8192))
+	f, err := os.OpenFile(m.path("map"), os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	mem, err := unix.Mmap(int(f.Fd()), 0, 8192, unix.PROT_READ, unix.MAP_SHARED)
+	must(t, err)
+	defer unix.Munmap(mem)
+	for _, c := range []byte("aXYZ") {
+		if c != 'a' {
+			m.set("map", strings.Repeat(string(c), 8192))
+		}
+		if mem[0] != c || mem[8191] != c {
+			t.Errorf("%c and %c, want %c", mem[0], mem[8191], c)
+		}
+	}
 }
 
 func TestNativeDeleteOfAnOpenFile(t *testing.T) {

@@ -1,7 +1,6 @@
 package fusefs
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -29,6 +28,8 @@ type Server struct {
 	fs   *fileSystem
 	fuse *fuse.Server
 	done chan struct{} // closed when serving has ended
+	// err is what was left unsaved; to be read after done.
+	err error
 }
 
 // Mount mounts a store and serves it until it is unmounted. When it returns,
@@ -54,8 +55,8 @@ func Mount(opts Options) (*Server, error) {
 func (s *Server) serve() {
 	defer close(s.done)
 	s.fuse.Serve()
-	if err := s.fs.shutDown(); err != nil {
-		s.fs.log.Error("mount ended with unsaved data", "error", err)
+	if s.err = s.fs.shutDown(); s.err != nil {
+		s.fs.log.Error("mount ended with unsaved data", "error", s.err)
 	}
 }
 
@@ -68,19 +69,14 @@ func (s *Server) Wait() { <-s.done }
 func (s *Server) Unmount() error {
 	select {
 	case <-s.done:
-		return nil
+		return s.err
 	default:
-	}
-	// Commit what is pending while the mount still answers: what fails now can
-	// still be read.
-	if err := s.fs.commitAll(context.Background()); err != nil {
-		s.fs.log.Error("commit before unmount", "error", err)
 	}
 	if err := s.fuse.Unmount(); err != nil {
 		return fmt.Errorf("unmount %s: %w", s.fs.opts.MountPoint, err)
 	}
 	<-s.done
-	return nil
+	return s.err
 }
 
 // mountOptions is the table of what is asked of the kernel, and why.
