@@ -75,6 +75,7 @@ func (t *tree) addFreshFile(at slot, birth kv.Stamp, a attr.Attr, excl bool) *fi
 	f.buf.cut, f.buf.born = 0, true
 	f.dirtied(birth)
 	n.file = f
+	t.open[n] = struct{}{}
 	n.opens++
 	t.addFresh(n)
 	at.parent.dir.touched = birth

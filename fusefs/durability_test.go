@@ -51,9 +51,8 @@ func TestTimerCommitsUnflushedWritesAndBareCreations(t *testing.T) {
 	dup, err := unix.Dup(int(g.Fd()))
 	must(t, err)
 	must(t, unix.Close(dup))
-	time.Sleep(300 * time.Millisecond)
-	m.wantValue("old", "Nld")
-	m.wantValue("flushed", "")
+	m.waitValue("old", "Nld")
+	m.waitValue("flushed", "")
 }
 
 // TestFailedCommitIsToldOnceToEachWriter: what cannot be saved is dropped, must
@@ -113,9 +112,9 @@ func TestDurabilityModes(t *testing.T) {
 	}{{"fsync", true}, {"interval", false}} {
 		m := newMount(t, func(config *mountConfig) {
 			must(t, config.Durability.Set(c.mode))
-			config.Interval = 600 * time.Millisecond
+			config.Interval = time.Second
 		})
-		m.call("Delay", 100*time.Millisecond)
+		m.call("Delay", 400*time.Millisecond)
 		f, err := os.Create(m.path("k"))
 		must(t, err)
 		fmt.Fprint(f, "v")
@@ -129,7 +128,6 @@ func TestDurabilityModes(t *testing.T) {
 		if got, _ := m.get("k"); got == "vw" {
 			t.Errorf("%s: close has committed", c.mode)
 		}
-		time.Sleep(1500 * time.Millisecond)
-		m.wantValue("k", "vw")
+		m.waitValue("k", "vw")
 	}
 }

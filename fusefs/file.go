@@ -78,6 +78,7 @@ func (t *tree) hold(n *node) *file {
 	defer t.mu.Unlock()
 	if n.file == nil {
 		n.file = newFile(n, stored)
+		t.open[n] = struct{}{}
 	}
 	n.opens++
 	return n.file
@@ -99,6 +100,7 @@ func (t *tree) letGo(n *node) bool {
 		return false
 	}
 	n.file = nil
+	delete(t.open, n)
 	t.prune(n)
 	return true
 }

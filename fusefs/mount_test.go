@@ -153,6 +153,18 @@ func (m *mount) wantValue(key, want string) {
 	}
 }
 
+// waitValue waits for what is committed in the background.
+func (m *mount) waitValue(key, want string) {
+	m.t.Helper()
+	for range 200 {
+		if got, found := m.get(key); found && got == want {
+			return
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
+	m.wantValue(key, want)
+}
+
 func (m *mount) wantNoKey(key string) {
 	m.t.Helper()
 	if got, found := m.get(key); found {

@@ -76,6 +76,16 @@ func (n *node) isValue() bool {
 	return n.kind == kindFile && n.at.comp == "" && n.at.parent != nil && !n.at.parent.isRoot()
 }
 
+// isBelow says whether a directory lies above the node.
+func (n *node) isBelow(dir *node) bool {
+	for n = n.at.parent; n != nil; n = n.at.parent {
+		if n == dir {
+			return true
+		}
+	}
+	return false
+}
+
 // real is the directory whose keys n lists: itself, or the one above a virtual one.
 func (n *node) real() *node {
 	if n.kind == kindVirtual {

@@ -72,15 +72,9 @@ func (t *tree) followPrefix(c *kv.Change, stale map[*node]bool) {
 // followKeys follows the move of a prefix that is no directory's: each open file
 // below it by itself.
 func (t *tree) followKeys(c *kv.Change, stale map[*node]bool) {
-	var open []*node
-	for _, n := range t.bySlot {
-		if n.kind == kindFile && n.file != nil {
-			open = append(open, n)
-		}
-	}
-	for _, n := range open {
+	for n := range t.open {
 		key := n.key(nil)
-		if len(key) < len(c.Key) || string(key[:len(c.Key)]) != string(c.Key) {
+		if n.gone || len(key) < len(c.Key) || string(key[:len(c.Key)]) != string(c.Key) {
 			continue
 		}
 		to, ok := t.slotFor(append(append([]byte(nil), c.To...), key[len(c.Key):]...), kindFile)

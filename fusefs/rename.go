@@ -228,17 +228,11 @@ func (fs *fileSystem) remarkBelow(dir *node) {
 // openBelow lists the open files below a directory.
 func (t *tree) openBelow(dir *node) []*file {
 	t.mu.Lock()
-	var all []*file
-	for _, n := range t.bySlot {
-		if n.file != nil {
-			all = append(all, n.file)
-		}
-	}
-	t.mu.Unlock()
+	defer t.mu.Unlock()
 	var below []*file
-	for _, f := range all {
-		if t.isBelow(f.n, dir) {
-			below = append(below, f)
+	for n := range t.open {
+		if n.isBelow(dir) {
+			below = append(below, n.file)
 		}
 	}
 	return below

@@ -72,20 +72,10 @@ func (fs *fileSystem) fsyncDir(ctx context.Context, dir *node) error {
 		f.mu.Lock()
 		isFresh := f.state == fresh
 		f.mu.Unlock()
-		return isFresh && fs.tree.isBelow(f.n, dir.real())
+		fs.tree.mu.Lock()
+		defer fs.tree.mu.Unlock()
+		return isFresh && f.n.isBelow(dir.real())
 	}))
-}
-
-// isBelow says whether a directory lies above a node.
-func (t *tree) isBelow(n, dir *node) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for n = n.at.parent; n != nil; n = n.at.parent {
-		if n == dir {
-			return true
-		}
-	}
-	return false
 }
 
 // commitAll commits everything that is unsaved.

@@ -30,12 +30,15 @@ type tree struct {
 	byID    map[uint64]*node
 	bySlot  map[slot]*node
 	byBirth map[kv.Stamp]*node // pairs other than markers
+	// open are the nodes of files that are open.
+	open map[*node]struct{}
 }
 
 func newTree(inoKey kv.Stamp) *tree {
 	t := &tree{
 		inoKey: inoKey, lastID: rootID,
 		byID: map[uint64]*node{}, bySlot: map[slot]*node{}, byBirth: map[kv.Stamp]*node{},
+		open: map[*node]struct{}{},
 	}
 	t.byID[rootID] = &node{id: rootID, kind: kindDir, ino: rootID, dir: &dirState{}}
 	return t
