@@ -320,7 +320,18 @@ func (db *DB) Stats() Stats {
 // names it: the redo point may pass it before a ROOT counts it.
 func (w *writer) named(ref page.Ref) {
 	if ref.Block < w.written {
-		w.held[w.db.space.hold(ref)]++
+		w.held[w.db.space.hold(ref.Place)]++
+	}
+}
+
+// hold holds the segments of chunks that have just been staged. Who staged them
+// would be too late: a checkpoint may pass them before it runs again.
+func (w *writer) hold(j *appendJob) {
+	if !j.grows {
+		return
+	}
+	for _, p := range j.places {
+		j.held = append(j.held, w.db.space.hold(p))
 	}
 }
 

@@ -50,8 +50,9 @@ type stagedBlob struct {
 type appendJob struct {
 	items  [][]byte
 	root   *item.Root // written twice after the items
-	grows  bool       // may not use the reserve
+	grows  bool       // chunks that are staged: they may not use the reserve
 	places []page.Place
+	held   []uint64 // of staged chunks, each one's segment, held for who staged it
 	done   chan error
 }
 

@@ -302,12 +302,11 @@ func (s *session) Stage(ctx context.Context, data []byte) (kv.Staged, error) {
 	if len(data) == 0 {
 		return s.keepStaged(stagedChunk{}), nil
 	}
-	refs, err := s.db.writeChunks(c.blob, c.number, data)
+	refs, held, err := s.db.writeChunks(c.blob, c.number, data)
 	if err != nil {
 		return kv.Staged{}, err
 	}
-	c.ref = refs[0]
-	c.held = s.db.space.hold(c.ref)
+	c.ref, c.held = refs[0], held[0]
 	return s.keepStaged(c), nil
 }
 

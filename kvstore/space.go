@@ -110,8 +110,8 @@ func (s *space) count(p page.Place, n int64) {
 }
 
 // hold keeps the segment of a chunk that no tree names yet.
-func (s *space) hold(ref page.Ref) uint64 {
-	first := s.segment(ref.Block)
+func (s *space) hold(p page.Place) uint64 {
+	first := s.segment(p.Block)
 	s.mu.Lock()
 	s.mu.held[first]++
 	s.mu.Unlock()

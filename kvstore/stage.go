@@ -106,10 +106,8 @@ func (db *DB) stageValues(r *request) (held []uint64, err error) {
 			continue
 		}
 		b := item.Blob{ID: db.clock.draw(1), Size: int64(len(e.Value)), ChunkBytes: kv.ChunkBytes}
-		refs, err := db.writeChunks(b.ID, 0, e.Value)
-		for _, ref := range refs {
-			held = append(held, db.space.hold(ref))
-		}
+		refs, segments, err := db.writeChunks(b.ID, 0, e.Value)
+		held = append(held, segments...)
 		if err != nil {
 			return held, err
 		}
@@ -118,9 +116,10 @@ func (db *DB) stageValues(r *request) (held []uint64, err error) {
 	return held, nil
 }
 
-// writeChunks appends data as chunks of a blob, from a number on.
-func (db *DB) writeChunks(blob uint64, number uint32, data []byte) ([]page.Ref, error) {
-	var refs []page.Ref
+// writeChunks appends data as chunks of a blob, from a number on. It answers, also
+// with an error, the segments that are held for what has been written, one for
+// each chunk.
+func (db *DB) writeChunks(blob uint64, number uint32, data []byte) (refs []page.Ref, held []uint64, err error) {
 	for len(data) > 0 {
 		var items [][]byte
 		for bytes := 0; len(data) > 0 && bytes < stageValueBytes; bytes += kv.ChunkBytes {
@@ -129,13 +128,15 @@ func (db *DB) writeChunks(blob uint64, number uint32, data []byte) ([]page.Ref, 
 			number++
 			data = data[n:]
 		}
-		places, err := db.appendJob(&appendJob{items: items, grows: true})
+		j := &appendJob{items: items, grows: true}
+		places, err := db.appendJob(j)
 		if err != nil {
-			return refs, err
+			return refs, held, err
 		}
+		held = append(held, j.held...)
 		for i, p := range places {
 			refs = append(refs, page.Ref{Place: p, CRC: item.StoredCRC(items[i])})
 		}
 	}
-	return refs, nil
+	return refs, held, nil
 }

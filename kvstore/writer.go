@@ -237,6 +237,7 @@ func (w *writer) succeed(b *batch, next uint64) {
 	}
 	w.answer(b)
 	for _, j := range b.jobs {
+		w.hold(j)
 		j.done <- nil
 	}
 	w.db.checkpoint.poke()
