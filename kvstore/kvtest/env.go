@@ -89,13 +89,6 @@ func (e *env) orphan(birth kv.Stamp) (kv.Pair, error) {
 	return e.store.Get(e.ctx, kv.GetRequest{Space: kv.Orphan, Key: kv.OrphanKey(birth), Want: kv.WantAll})
 }
 
-func (e *env) absent(key string) {
-	e.Helper()
-	if _, err := e.store.Get(e.ctx, kv.GetRequest{Key: []byte(key)}); !errors.Is(err, kv.ErrNotFound) {
-		e.Fatalf("get %s: got %v, want ErrNotFound", short(key), err)
-	}
-}
-
 func (e *env) valueIs(key string, want []byte) {
 	e.Helper()
 	if got := e.get(key).Value; !bytes.Equal(got, want) {

@@ -79,3 +79,38 @@ func TestModelTakesItsStampsFromTheClock(t *testing.T) {
 		}
 	}
 }
+func TestModelAnswersTheFaultThatWasSet(t *testing.T) {
+	m := NewModel(nil)
+	commit := func() error {
+		_, err := m.Commit(context.Background(), &kv.Txn{Effects: effects(put("k", "v"))})
+		return err
+	}
+	m.SetFault(func(*kv.Txn) error { return kv.ErrFailed })
+	if err := commit(); !errors.Is(err, kv.ErrFailed) {
+		t.Fatalf("got %v, want ErrFailed", err)
+	}
+	m.SetFault(nil)
+	if err := commit(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestModelReservesRoom(t *testing.T) {
+	m := NewModel(nil)
+	m.SetCapacity(1000)
+	ctx := context.Background()
+	s, err := m.Session(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Reserve(ctx, 800); err != nil {
+		t.Fatal(err)
+	}
+	txn := &kv.Txn{Effects: effects(put("k", text(400)))}
+	if _, err := m.Commit(ctx, txn); !errors.Is(err, kv.ErrNoSpace) {
+		t.Fatalf("others: %v, want ErrNoSpace", err)
+	}
+	if _, err := s.Commit(ctx, txn); err != nil {
+		t.Fatalf("the one who has reserved: %v", err)
+	}
+}

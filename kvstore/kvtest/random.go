@@ -1,9 +1,11 @@
 package kvtest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"kivaloo/kvstore/kv"
 )
@@ -16,8 +18,12 @@ func randomTests() []test {
 	}
 }
 
-// compareEvery is how many random steps go between comparisons of everything.
-const compareEvery = 40
+const (
+	// compareEvery is how many random steps go between comparisons of everything.
+	compareEvery = 40
+	// restartEvery is how many go between restarts, on the average.
+	restartEvery = 50
+)
 
 // A player does random things to a store and its model.
 type player struct {
@@ -27,7 +33,11 @@ type player struct {
 	sessions  []*actor
 	snapshots []kept
 	crashed   int
+	met       met
 }
+
+// met counts what became of the transactions that crashes met.
+type met struct{ answered, unanswered, gone int }
 
 // A kept snapshot, and what there was when it was taken.
 type kept struct {
@@ -63,13 +73,16 @@ func randomOperations(e *env, ops int, again func(*player)) {
 		if i%compareEvery == 0 {
 			p.compare()
 		}
-		if again != nil && p.IntN(150) == 0 {
+		if again != nil && p.IntN(restartEvery) == 0 {
 			again(p)
 			p.begin()
 			p.compare()
 		}
 	}
 	p.compare()
+	if p.crashed > 0 {
+		e.Logf("%d crashes met transactions: %+v", p.crashed, p.met)
+	}
 }
 
 func (p *player) step() {
@@ -201,17 +214,23 @@ func (p *player) reopens() { p.reopen() }
 func (p *player) crashes() {
 	p.Helper()
 	p.crashed++
-	flight := p.takeOff()
+	flights := p.takeOff()
 	store, err := p.subject.Crash()
 	if err != nil {
 		p.Fatalf("opening after a crash: %v", err)
 	}
 	p.store = store
-	for _, f := range landed(p, flight) {
+	for _, f := range landed(p, flights) {
 		p.oracle.commit(p.env, &f.txn, f.result, nil)
 	}
 	p.oracle.model = p.oracle.model.Reopen()
+	if len(flights) > 0 {
+		p.do(delPrefix(markers))
+	}
 }
+
+// markers begin with what no key of a generator does.
+const markers = "\x01"
 
 // A flight is a transaction that a crash may meet.
 type flight struct {
@@ -222,27 +241,60 @@ type flight struct {
 	err    error
 }
 
-// takeOff begins some transactions, and does not wait for them.
+const (
+	// pilotsMax and flightsMax are how many commit beside each other, and how many
+	// transactions one after another: more than there is time for.
+	pilotsMax  = 3
+	flightsMax = 25
+	// cutCallsMax is about how many calls of the disk these are.
+	cutCallsMax = 100
+	// flightMax is about what the commits of a store in memory take: a crash
+	// should meet them at every stage.
+	flightMax = 300 * time.Microsecond
+)
+
+// takeOff begins to commit, and does not wait.
 func (p *player) takeOff() (all []*flight) {
-	if !p.env.has(Txns | Stamps) {
+	if !p.env.has(Txns | Stamps | Names) {
 		return nil
 	}
-	for i := range p.IntN(5) {
-		f := &flight{txn: p.txn(), done: make(chan struct{})}
-		f.marker = fmt.Sprintf("\x01%d/%d", p.crashed, i)
-		f.txn.Effects = append(sparing(f.txn.Effects), put(f.marker, ""))
-		all = append(all, f)
-		store := p.beside()
-		go func() {
-			defer close(f.done)
-			f.result, f.err = store.Commit(p.ctx, &f.txn)
-		}()
+	if p.subject.CutAt != nil {
+		p.subject.CutAt(1 + p.IntN(cutCallsMax))
 	}
-	if len(all) > 0 && p.IntN(2) == 0 {
-		<-all[p.IntN(len(all))].done
+	for pilot := range 1 + p.IntN(pilotsMax) {
+		var flights []*flight
+		for i := range flightsMax {
+			f := &flight{txn: p.txn(), done: make(chan struct{})}
+			f.marker = fmt.Sprintf("%s%d/%d", markers, pilot, i)
+			f.txn.Effects = append(sparing(f.txn.Effects), put(f.marker, ""))
+			flights = append(flights, f)
+		}
+		go fly(p.ctx, p.beside(), flights)
+		all = append(all, flights...)
+	}
+	if p.subject.CutAt == nil {
+		time.Sleep(time.Duration(p.IntN(int(flightMax))))
+		return all
+	}
+	for _, f := range all {
+		<-f.done // soon: after the cut they all fail
 	}
 	return all
 }
+
+// fly commits one transaction after another, until the crash.
+func fly(ctx context.Context, store kv.Store, flights []*flight) {
+	down := false
+	for _, f := range flights {
+		if f.err = errNotFlown; !down {
+			f.result, f.err = store.Commit(ctx, &f.txn)
+			down = f.err != nil && !errors.Is(f.err, kv.ErrCondition)
+		}
+		close(f.done)
+	}
+}
+
+var errNotFlown = errors.New("never committed")
 
 // sparing leaves out what would take away the markers of others.
 func sparing(effects []kv.Effect) (spared []kv.Effect) {
@@ -264,18 +316,32 @@ func landed(p *player, flights []*flight) (all []*flight) {
 			p.Fatalf("after a crash: %v", err)
 		}
 		there := err == nil
+		p.met.count(f.err == nil, there)
 		if f.err == nil && (!there || pair.Version != f.result.Version) {
 			p.Fatalf("a transaction was answered with version %d before the crash; now its marker has %d, %v", f.result.Version, pair.Version, err)
 		}
-		if errors.Is(f.err, kv.ErrCondition) && there {
-			p.Fatalf("a transaction was refused before the crash and is there now: %v", f.err)
+		if there && (errors.Is(f.err, kv.ErrCondition) || f.err == errNotFlown) {
+			p.Fatalf("a transaction is there after the crash, though before it was: %v", f.err)
+		}
+		if there && f.err != nil {
+			f.result = kv.Result{Version: pair.Version, Offset: unknown}
 		}
 		if there {
-			f.result = kv.Result{Version: pair.Version, Offset: f.result.Offset}
 			all = insert(all, f)
 		}
 	}
 	return all
+}
+
+func (m *met) count(answered, there bool) {
+	switch {
+	case answered:
+		m.answered++
+	case there:
+		m.unanswered++
+	default:
+		m.gone++
+	}
 }
 
 // insert keeps flights in the order of their versions.

@@ -19,7 +19,9 @@ var (
 // An Opener makes a new, empty store for one test, and has tb clean up after it.
 type Opener func(tb testing.TB) *Subject
 
-// A Subject is a store under test, and what can be done to it from outside.
+// A Subject is a store under test, and what can be done to it from outside. What
+// was opened on a store before Reopen or Crash (sessions, snapshots, watchers) is
+// closed later, by the test's clean-up, and must bear that.
 type Subject struct {
 	Store kv.Store
 
@@ -29,6 +31,11 @@ type Subject struct {
 	// Crash cuts the power, with requests under way or not, and opens the store
 	// again. What was not durable is gone. Nil: it cannot be.
 	Crash func() (kv.Store, error)
+
+	// CutAt has the power fail at the n-th call of the disk from now on, counted
+	// from 1, so that Crash finds a write half done. Nil: Crash itself cuts it,
+	// mostly between two calls.
+	CutAt func(n int)
 
 	// Beside is another way to the same store, as another client has one. Nil:
 	// the store itself.
