@@ -135,6 +135,9 @@ func noSpace(cause error) error { return fmt.Errorf("%w: %w", lbs.ErrNoSpace, ca
 // activate makes a spare the last segment. The append before is flushed already,
 // so that the new segment proves it.
 func (s *Store) activate(blocks uint64, room lbs.Room) error {
+	if err := s.closeBefore(); err != nil {
+		return s.refuse(err)
+	}
 	sp, err := s.pool.take(headerBytes+int64(blocks)*int64(s.blockBytes), room)
 	if err != nil {
 		return s.refuse(err)
@@ -144,7 +147,11 @@ func (s *Store) activate(blocks uint64, room lbs.Room) error {
 		s.pool.discard(sp)
 		return s.refuse(err)
 	}
-	if err := s.nameLast(sp); err != nil {
+	err = s.nameLast(sp)
+	if err == nil {
+		err = s.closeLast()
+	}
+	if err != nil {
 		return errors.Join(err, f.Close())
 	}
 	s.publishLast(newSegment(openName(s.Next()), sp.bytes, f))
@@ -183,20 +190,12 @@ func (s *Store) writeHeader(sp spare) (disk.File, error) {
 	return f, nil
 }
 
-// nameLast gives the last segment the name of a closed one, and the spare the name
-// of the last. An empty last segment, too small for this append, is replaced: its
-// first number is the same.
+// nameLast gives the spare the name of the last segment. An empty last segment, too
+// small for this append, is replaced: its first number is the same.
 func (s *Store) nameLast(sp spare) error {
-	next, old := s.Next(), s.table.Load().last()
-	if next > old.first {
-		closed := closedName(old.first, next-old.first)
-		if err := s.fs.Rename(s.path(old.name), s.path(closed)); err != nil {
-			return s.refuse(err)
-		}
-		old.name = closed
-	}
-	if err := s.fs.Rename(s.path(sp.name), s.path(openName(next))); err != nil {
-		return s.nameBack(old, err)
+	if err := s.fs.Rename(s.path(sp.name), s.path(openName(s.Next()))); err != nil {
+		s.pool.add(sp)
+		return s.refuse(err)
 	}
 	// Before the first append: it is not durable while its segment's name is not.
 	if err := s.fs.SyncDir(s.dir); err != nil {
@@ -205,17 +204,44 @@ func (s *Store) nameLast(sp spare) error {
 	return nil
 }
 
-// nameBack makes the last segment the last again. Durably, or never: a name that
-// says less than the segment will hold must not come back after a cut.
-func (s *Store) nameBack(old span, cause error) error {
-	if err := s.fs.Rename(s.path(old.name), s.path(openName(old.first))); err != nil {
-		return s.fail(errors.Join(cause, err))
+// closeLast gives what is the last segment until now the name of a closed one. Only
+// now: such a name says that the next segment's is durable, and where that one is
+// missing all the same, somebody has taken it away. The directory sync of the next
+// activation makes it durable: until then the next segment cannot be freed, and
+// what is missing in the old name can be read from the new one.
+func (s *Store) closeLast() error {
+	old := s.table.Load().last()
+	if old.first == s.Next() {
+		return nil // it was replaced
 	}
-	old.name = openName(old.first)
-	if err := s.fs.SyncDir(s.dir); err != nil {
-		return s.fail(errors.Join(cause, err))
+	err := s.giveName(old.segment, closedName(old.first, s.Next()-old.first))
+	if err == nil || disk.IsNoSpace(err) {
+		return nil // closeBefore tries again
 	}
-	return s.refuse(cause)
+	return s.fail(err)
+}
+
+// closeBefore gives the segment before the last its name where a full disk has
+// refused that.
+func (s *Store) closeBefore() error {
+	if _, ok := s.table.Load().unclosed(); !ok {
+		return nil
+	}
+	s.freeing.Lock() // by now the name belongs to whoever frees it
+	defer s.freeing.Unlock()
+	before, ok := s.table.Load().unclosed()
+	if !ok {
+		return nil
+	}
+	return s.giveName(before.segment, closedName(before.first, before.end-before.first))
+}
+
+func (s *Store) giveName(g *segment, name string) error {
+	if err := s.fs.Rename(s.path(g.name), s.path(name)); err != nil {
+		return err
+	}
+	g.name = name
+	return nil
 }
 
 func (s *Store) publishLast(g *segment) {

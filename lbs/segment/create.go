@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 
@@ -30,7 +31,8 @@ func (s *Store) mayCreate(l listing) error {
 }
 
 // isEmpty says whether a segment is what an unfinished creation leaves: number 0,
-// and zeros after the header. Without a format record the header says nothing.
+// zeros after the header, and a header of ours, or none. More the header cannot
+// say without a format record.
 func (s *Store) isEmpty(f found) (bool, error) {
 	if f.name != openName(0) {
 		return false, nil
@@ -40,9 +42,20 @@ func (s *Store) isEmpty(f found) (bool, error) {
 		return false, err
 	}
 	defer file.Close()
+	head := make([]byte, min(f.bytes, headerBytes))
+	if _, err := file.ReadAt(head, 0); err != nil && err != io.EOF {
+		return false, err
+	}
+	if !isZero(head) && !bytes.HasPrefix(head, []byte(headerMagic)) {
+		return false, nil
+	}
+	return isZeroFrom(file, headerBytes, f.bytes)
+}
+
+func isZeroFrom(file disk.File, at, end int64) (bool, error) {
 	p := make([]byte, zeroBytes)
-	for at := int64(headerBytes); at < f.bytes; {
-		n, err := file.ReadAt(p[:min(int64(len(p)), f.bytes-at)], at)
+	for at < end {
+		n, err := file.ReadAt(p[:min(int64(len(p)), end-at)], at)
 		if err != nil && err != io.EOF || n == 0 {
 			return false, err
 		}

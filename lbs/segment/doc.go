@@ -6,12 +6,14 @@
 //
 //	format               the format record; a directory without it is no store
 //	seg_F                the last segment; F: its first number, 16 hex digits
-//	seg_F_N              a segment before it, with N blocks, 8 hex digits
+//	seg_F_N              a segment before it, with N blocks, 8 hex digits; the next
+//	                     segment's name was durable before this one's was given
 //	spare_I              a segment to be, of any contents; I: any 8 hex digits
 //	format.tmp, *.tmp    unfinished; removed when the store is opened
 //
 // Other names are left alone. Where there is no format record, only these may
-// stand for the directory to count as empty: a segment 0 of zeros, spares,
+// stand for the directory to count as empty: a segment 0 of zeros, with a header
+// that begins with our magic or with none, spares,
 // temporaries, sockets, lost+found, and *.sock, *.pid and *.log. A stale socket is
 // the caller's to remove, once Open has returned and with it the lock is held.
 //

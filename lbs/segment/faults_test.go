@@ -2,6 +2,7 @@ package segment
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"syscall"
@@ -140,49 +141,59 @@ func TestAnyWriteMayFindTheDiskFull(t *testing.T) {
 	}
 }
 
-// TestNameOfTheLastSegmentIsTakenBackDurably: on a full disk the second rename of an
-// activation fails. The first had said how many blocks the last segment has; more
-// follow, and a cut must not bring the old name back.
-func TestNameOfTheLastSegmentIsTakenBackDurably(t *testing.T) {
-	life := func(d *crashdisk.Disk) (*world, error) {
-		f := faultdisk.New(d)
-		w := newWorld(1, 512)
-		s, err := w.open(f)
-		if err != nil {
-			return w, err
+// TestRenamesRefusedByAFullDisk: of the two renames of an activation the first may
+// fail, and the append is refused and may come again; or the second, and the name
+// is given by the next activation, before its neighbour can be freed.
+func TestRenamesRefusedByAFullDisk(t *testing.T) {
+	for nth := 1; nth <= 2; nth++ {
+		d := crashdisk.New(1)
+		_, err := renameRefused(d, nth)
+		must(t, err)
+		for cut := 1; cut <= d.Calls(); cut++ {
+			for fate := uint64(0); fate < 20; fate++ {
+				d := crashdisk.New(fate)
+				d.CutAt(cut)
+				w, err := renameRefused(d, nth)
+				if !errors.Is(err, crashdisk.ErrPowerCut) {
+					t.Fatalf("rename %d, cut at call %d: %v", nth, cut, err)
+				}
+				if err := w.revive(d.Crash()); err != nil {
+					t.Fatalf("rename %d, cut at call %d, fate %d: %v", nth, cut, fate, err)
+				}
+			}
 		}
-		defer s.Close()
-		if err := w.append(s, 448); err != nil {
-			return w, err
-		}
-		f.FailNth(faultdisk.Rename, 2, syscall.ENOSPC)
+	}
+}
+
+// renameRefused is a life of three segments in which the nth rename of the first
+// activation is refused. The second segment is freed at once.
+func renameRefused(d *crashdisk.Disk, nth int) (*world, error) {
+	f := faultdisk.New(d)
+	w := newWorld(1, 512)
+	s, err := w.open(f)
+	if err != nil {
+		return w, err
+	}
+	defer s.Close()
+	if err := w.append(s, 448); err != nil {
+		return w, err
+	}
+	f.FailNth(faultdisk.Rename, nth, syscall.ENOSPC)
+	if nth == 1 {
 		if err := w.append(s, 7900); !errors.Is(err, lbs.ErrNoSpace) {
 			return w, err
 		}
 		w.flight = nil
-		for _, n := range []int{448, 448, 7900} {
-			if err := w.append(s, n); err != nil {
-				return w, err
-			}
-		}
-		return w, nil
 	}
-	d := crashdisk.New(1)
-	_, err := life(d)
-	must(t, err)
-	for cut := 1; cut <= d.Calls(); cut++ {
-		for fate := uint64(0); fate < 20; fate++ {
-			d := crashdisk.New(fate)
-			d.CutAt(cut)
-			w, err := life(d)
-			if !errors.Is(err, crashdisk.ErrPowerCut) {
-				t.Fatalf("cut at call %d: %v", cut, err)
-			}
-			if err := w.revive(d.Crash()); err != nil {
-				t.Fatalf("cut at call %d, fate %d: %v", cut, fate, err)
-			}
+	for _, n := range []int{448, 7900, 7900} {
+		if err := w.append(s, n); err != nil {
+			return w, err
 		}
 	}
+	if len(s.Segments()) != 3 {
+		return w, fmt.Errorf("%d segments", len(s.Segments()))
+	}
+	return w, w.free(s, s.Segments()[1])
 }
 
 // TestFullDiskKeepsTheReserveForDeletes: ordinary appends stop when only the reserve

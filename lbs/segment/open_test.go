@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"kivaloo/lbs"
@@ -55,6 +56,16 @@ func only(names ...string) func(*testing.T) disk.FS {
 		for _, name := range names {
 			write(t, d, name, bytes.Repeat([]byte{0, 1}, 5000))
 		}
+		return d
+	}
+}
+
+// foreign makes a disk with a directory that has one file with this text.
+func foreign(name, text string) func(*testing.T) disk.FS {
+	return func(t *testing.T) disk.FS {
+		d := crashdisk.New(1)
+		must(t, d.Mkdir(dir))
+		write(t, d, name, []byte(text))
 		return d
 	}
 }
@@ -111,6 +122,9 @@ func TestRefusedWithoutTouchingAByte(t *testing.T) {
 		"segment too short":         {spoiled(instead(seg0, seg0, []byte("short"))), small, lbs.ErrDamaged},
 		"overlapping segments":      {spoiled(instead("", closedName(0, 9), make([]byte, 12<<10))), small, lbs.ErrDamaged},
 		"segment of another number": {spoiled(renamed(seg0, openName(7))), small, lbs.ErrDamaged},
+		"closed segment at the end": {spoiled(renamed(seg0, closedName(0, 1))), small, lbs.ErrDamaged},
+		"segment 0 of others":       {foreign(seg0, "a letter"), small, lbs.ErrDamaged},
+		"long segment 0 of others":  {foreign(seg0, "a letter"+strings.Repeat("\x00", 9000)), small, lbs.ErrDamaged},
 		"original's directory":      {only("blks_0000000000000000"), small, lbs.ErrNotStore},
 		"somebody's files":          {only("letter.txt"), small, lbs.ErrNotStore},
 		"almost our names":          {only("seg_0", "spare_00000001"), small, lbs.ErrNotStore},
@@ -129,6 +143,35 @@ func TestRefusedWithoutTouchingAByte(t *testing.T) {
 			must(t, err) // not left locked
 			must(t, l.Close())
 		})
+	}
+}
+
+// TestDeletedLastSegmentIsRefused: whoever deletes the file with the newest blocks,
+// after a clean stop or a kill, is told which is missing; its numbers are not used
+// again, and nothing is touched.
+func TestDeletedLastSegmentIsRefused(t *testing.T) {
+	for _, clean := range []bool{true, false} {
+		d := crashdisk.New(1)
+		s := open(t, d, small)
+		for len(s.Segments()) < 3 {
+			add(t, s, 448)
+		}
+		add(t, s, 448)
+		must(t, s.WaitSpares())
+		last := openName(s.Segments()[2].First)
+		if !clean {
+			d = d.Kill()
+		}
+		_ = s.Close()
+		must(t, d.Remove(dir+"/"+last))
+		f := faultdisk.New(d)
+		_, err := Open(f, dir, small)
+		if !errors.Is(err, lbs.ErrDamaged) || !strings.Contains(err.Error(), last) {
+			t.Errorf("clean %v: %v", clean, err)
+		}
+		if n := f.Count(changes); n > 0 {
+			t.Errorf("clean %v: the disk was touched %d times", clean, n)
+		}
 	}
 }
 
@@ -161,7 +204,7 @@ func TestWhatCountsAsEmpty(t *testing.T) {
 	for _, name := range []string{"format.tmp", "spare_00000009", "spare_0000000a.tmp"} {
 		write(t, d, name, []byte("left over"))
 	}
-	write(t, d, openName(0), append(bytes.Repeat([]byte{1}, headerBytes), make([]byte, 8192)...))
+	write(t, d, openName(0), append([]byte(headerMagic), make([]byte, headerBytes+8192)...))
 	s := open(t, d, small)
 	add(t, s, 100, 200)
 	must(t, s.Close())

@@ -12,6 +12,11 @@ import (
 // directWindow is how much is read at once around the page cache.
 const directWindow = 1 << 20
 
+// unclosedMax is how many segments before the last a cut can leave with the name
+// of a last one: the one that was the last, and the one before it, whose closed
+// name waits for the same directory sync as the new last one's.
+const unclosedMax = 2
+
 // checkSegments says whether the names of the segments can be those of one log.
 // It changes nothing.
 func (s *Store) checkSegments(segments []found) error {
@@ -21,13 +26,19 @@ func (s *Store) checkSegments(segments []found) error {
 	for i, f := range segments[:len(segments)-1] {
 		next := segments[i+1]
 		blocks := f.blocks
-		if blocks == lbs.NoBlock && i == len(segments)-2 {
-			blocks = next.first - f.first // its name is behind: see adoptNames
+		if blocks == lbs.NoBlock && i >= len(segments)-1-unclosedMax {
+			blocks = next.first - f.first // its name is behind: see closeNames
 		}
 		room := uint64(max(0, f.bytes-headerBytes)) / uint64(s.blockBytes)
 		if f.first >= next.first || blocks > next.first-f.first || blocks > room {
 			return fmt.Errorf("%w: %s (%d bytes) cannot stand before %s", lbs.ErrDamaged, f.name, f.bytes, next.name)
 		}
+	}
+	// A segment is closed when the name of the next is durable, and the last is
+	// never freed. To go on here would use its numbers a second time.
+	if last := segments[len(segments)-1]; last.blocks != lbs.NoBlock {
+		return fmt.Errorf("%w: %s is closed, and the segment after it is missing: %s",
+			lbs.ErrDamaged, last.name, openName(last.first+last.blocks))
 	}
 	return nil
 }
@@ -159,19 +170,11 @@ func (img *image) read(f disk.File, at, window int64) {
 	}
 }
 
-// adoptNames brings the names of the last two segments up to date, whose changes a
-// cut may have lost, removes temporaries, and makes all names durable.
+// adoptNames closes what should be closed, removes temporaries, and makes all
+// names durable.
 func (s *Store) adoptNames(l *listing) error {
-	last := &l.segments[len(l.segments)-1]
-	if err := s.rename(last, openName(last.first)); err != nil {
+	if err := s.closeNames(l.segments); err != nil {
 		return err
-	}
-	if n := len(l.segments); n > 1 && l.segments[n-2].blocks == lbs.NoBlock {
-		f := &l.segments[n-2]
-		f.blocks = last.first - f.first
-		if err := s.rename(f, closedName(f.first, f.blocks)); err != nil {
-			return err
-		}
 	}
 	for _, name := range l.temps {
 		if err := s.fs.Remove(s.path(name)); err != nil {
@@ -181,10 +184,32 @@ func (s *Store) adoptNames(l *listing) error {
 	return s.syncNames()
 }
 
-func (s *Store) rename(f *found, name string) error {
-	if f.name == name {
-		return nil
+// closeNames gives the segments before the last the names of closed ones, where a
+// cut has lost that. None of those that follow them can have been freed: that
+// takes a directory sync that would have kept the name.
+func (s *Store) closeNames(segments []found) error {
+	synced := false
+	for i := range segments[:len(segments)-1] {
+		f := &segments[i]
+		if f.blocks != lbs.NoBlock {
+			continue
+		}
+		// The next one's name first: a closed name says that it is durable.
+		if !synced {
+			if err := s.fs.SyncDir(s.dir); err != nil {
+				return err
+			}
+			synced = true
+		}
+		f.blocks = segments[i+1].first - f.first
+		if err := s.rename(f, closedName(f.first, f.blocks)); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func (s *Store) rename(f *found, name string) error {
 	if err := s.fs.Rename(s.path(f.name), s.path(name)); err != nil {
 		return err
 	}

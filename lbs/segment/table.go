@@ -32,6 +32,16 @@ func (t table) find(block uint64) (span, bool) {
 
 func (t table) last() span { return t[len(t)-1] }
 
+// unclosed answers the segment before the last if its name is not yet the one of a
+// closed segment. No other can be so: see activate.
+func (t table) unclosed() (span, bool) {
+	if len(t) < 2 {
+		return span{}, false
+	}
+	before := t[len(t)-2]
+	return before, before.name == openName(before.first)
+}
+
 // bytes is what all segments take together.
 func (t table) bytes() (sum int64) {
 	for _, sp := range t {
@@ -44,7 +54,7 @@ func (t table) bytes() (sum int64) {
 // one too, and gives it up when the segment is freed. When the last is gone,
 // nobody reads any more, and the file may begin its next life.
 type segment struct {
-	name  string // owned by Append while it is the last, by whoever frees it afterwards
+	name  string // changed by Append only: while it is the last, or with freeing held
 	bytes int64  // size of the file
 
 	refs atomic.Int64
