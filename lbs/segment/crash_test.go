@@ -344,24 +344,19 @@ func TestKilledProcessLosesNothingItShowed(t *testing.T) {
 	}
 }
 
-// TestRecoveryFromAKillIsCut kills the process at every call of a life that begins
-// two segments, and cuts the power at every call of the recovery from that: names
-// that the recovery found may not have been durable.
+// TestRecoveryFromAKillIsCut kills the process at every call of appends that begin
+// a segment each, and cuts the power at every call of the recovery from that: the
+// names that the recovery found may not have been durable.
 func TestRecoveryFromAKillIsCut(t *testing.T) {
 	for kill, killed := 1, true; killed; kill++ {
-		for fate := range uint64(4) {
+		for fate := range uint64(16) {
 			for again, more := 1, true; more; again++ {
-				d := crashdisk.New(fate)
-				d.KillAt(kill)
-				w := newWorld(1, 512)
-				w.opts.Rand = bytes.NewReader(lbstest.Payload(1, 256)) // for as many creations
-				w.disk = d
-				err := w.beginTwo()
+				w, err := beginSegments(crashdisk.New(fate), kill)
 				if killed = errors.Is(err, crashdisk.ErrKilled); !killed {
 					must(t, err)
 					break
 				}
-				if more, _, err = cutRecovery(w, d.Kill(), again); err != nil {
+				if more, _, err = cutRecovery(w, w.disk.Kill(), again); err != nil {
 					t.Fatalf("killed at call %d, fate %d, cut at call %d: %v", kill, fate, again, err)
 				}
 			}
@@ -369,16 +364,20 @@ func TestRecoveryFromAKillIsCut(t *testing.T) {
 	}
 }
 
-func (w *world) beginTwo() error {
-	s, err := w.open(w.disk)
+// beginSegments makes a store, and appends to it until it is killed.
+func beginSegments(d *crashdisk.Disk, kill int) (*world, error) {
+	w := newWorld(1, 512)
+	w.disk = d
+	s, err := w.open(d)
 	if err != nil {
-		return err
+		return w, err
 	}
 	defer s.Close()
+	d.KillAt(kill)
 	for range 3 {
 		if err := w.append(s, 5000); err != nil {
-			return err
+			return w, err
 		}
 	}
-	return nil
+	return w, nil
 }
