@@ -136,11 +136,11 @@ func TestCursorOfNothing(t *testing.T) {
 // Skipping to a near key must not begin at the root again.
 func TestSeekForwardReadsFewPages(t *testing.T) {
 	w := newWorld(t, 1)
-	w.merge(sequential(page.SpaceUser, 0, 50_000))
-	list := sequential(page.SpaceUser, 0, 50_000)
+	w.merge(sequential(page.SpaceUser, 0, 20_000))
+	list := sequential(page.SpaceUser, 0, 20_000)
 	c := NewCursor(w.log, w.tree)
 	must(t, c.Seek(list[0].Key))
-	leaves := 50_000 / c.path[0].page.Count()
+	leaves := 20_000 / c.path[0].page.Count()
 	before := w.log.reads
 	for i := range list {
 		must(t, c.Seek(list[i].Key))
@@ -199,8 +199,8 @@ func TestGetBatchAgreesWithGet(t *testing.T) {
 
 func TestGetAllocatesNothing(t *testing.T) {
 	w := newWorld(t, 1)
-	w.merge(sequential(page.SpaceUser, 0, 50_000))
-	key := sequential(page.SpaceUser, 31_415, 1)[0].Key
+	w.merge(sequential(page.SpaceUser, 0, 20_000))
+	key := sequential(page.SpaceUser, 13_141, 1)[0].Key
 	keys, hits := [][]byte{key, key, key}, make([]Hit, 3)
 	c := NewCursor(w.log, w.tree)
 	n := testing.AllocsPerRun(100, func() {
