@@ -345,19 +345,21 @@ func TestKilledProcessLosesNothingItShowed(t *testing.T) {
 }
 
 // TestRecoveryFromAKillIsCut kills the process at every call of appends that begin
-// a segment each, and cuts the power at every call of the recovery from that: the
-// names that the recovery found may not have been durable.
+// a segment each, and cuts the power in the recovery from that, while names are
+// given: those that the recovery found may not have been durable.
 func TestRecoveryFromAKillIsCut(t *testing.T) {
-	for kill, killed := 1, true; killed; kill++ {
-		for fate := range uint64(16) {
-			for again, more := 1, true; more; again++ {
-				w, err := beginSegments(crashdisk.New(fate), kill)
-				if killed = errors.Is(err, crashdisk.ErrKilled); !killed {
-					must(t, err)
-					break
-				}
-				if more, _, err = cutRecovery(w, w.disk.Kill(), again); err != nil {
-					t.Fatalf("killed at call %d, fate %d, cut at call %d: %v", kill, fate, again, err)
+	const namingCalls = 20 // of a recovery, until its names are durable
+	for kill := 1; ; kill++ {
+		w, err := beginSegments(crashdisk.New(uint64(kill)), kill)
+		if !errors.Is(err, crashdisk.ErrKilled) {
+			must(t, err)
+			return
+		}
+		for cut := 1; cut <= namingCalls; cut++ {
+			for fate := range uint64(24) {
+				d := w.disk.Clone(fate<<32 + uint64(kill)<<16 + uint64(cut))
+				if _, _, err := cutRecovery(w.fork(), d, cut); err != nil {
+					t.Fatalf("killed at call %d, cut at call %d, fate %d: %v", kill, cut, fate, err)
 				}
 			}
 		}
