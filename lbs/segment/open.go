@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"kivaloo/lbs"
 	"kivaloo/lbs/disk"
@@ -102,9 +103,12 @@ func Open(fsys disk.FS, dir string, opts Options) (*Store, error) {
 		}
 	}
 	lock, err := fsys.Lock(dir)
-	if errors.Is(err, disk.ErrLocked) {
+	switch {
+	case errors.Is(err, disk.ErrLocked):
 		return nil, fmt.Errorf("%s: %w", dir, lbs.ErrInUse)
-	} else if err != nil {
+	case errors.Is(err, syscall.ENOTDIR):
+		return nil, fmt.Errorf("%s: %w: it is no directory", dir, lbs.ErrNotStore)
+	case err != nil:
 		return nil, err
 	}
 	s := &Store{fs: fsys, dir: dir, lock: lock, log: opts.Logger, opts: opts}

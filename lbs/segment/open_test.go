@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"kivaloo/lbs"
@@ -305,6 +306,23 @@ func TestLargeStoreOpensWithoutReadingIt(t *testing.T) {
 	defer s.Close()
 	if read > 1<<16 {
 		t.Errorf("read %d bytes to open a store with segments of %d", read, small.MinSegmentBytes)
+	}
+}
+
+// TestWhatIsNoDirectoryIsNoStore: a file, a link to one, and a fifo, which must not
+// be waited for.
+func TestWhatIsNoDirectoryIsNoStore(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(dir+"/file", []byte("text"), 0o600))
+	must(t, os.Symlink("file", dir+"/link"))
+	must(t, syscall.Mkfifo(dir+"/fifo", 0o600))
+	for _, name := range []string{"file", "link", "fifo"} {
+		for _, create := range []bool{true, false} {
+			_, err := Open(disk.OS{}, dir+"/"+name, Options{Create: create})
+			if !errors.Is(err, lbs.ErrNotStore) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }
 
