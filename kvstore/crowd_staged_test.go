@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand"
+	"sync"
 	"testing"
 
 	"kivaloo/kvstore/kv"
@@ -133,4 +134,62 @@ func TestLargeValueIsHeldWhileItIsWritten(t *testing.T) {
 	}
 	close(stop)
 	<-done
+}
+
+// TestStagingDoesNotKeepACheckpointOut: the writer does what needs a moment between
+// two batches (a checkpoint's freeze, a watch's beginning, closing) when it has
+// nothing to flush. With several sessions that staged one piece after the other
+// there was always something: no checkpoint began, the log grew without end, and
+// Close never returned.
+func TestStagingDoesNotKeepACheckpointOut(t *testing.T) {
+	defer watchdog(t, "sessions that stage")()
+	o := crashOptions(crashdisk.New(1))
+	o.SegmentBytesMin, o.SegmentBytesMax = 4<<20, 4<<20
+	db, err := Open(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, begun := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() { stageUntil(t, db, begun, stop) })
+	}
+	for range 8 {
+		<-begun
+	}
+	for range 20 {
+		if err := db.queue.control(func(*writer) {}); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	all.Wait()
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func stageUntil(t *testing.T, db *DB, begun chan<- struct{}, stop <-chan struct{}) {
+	s, err := db.Session(ctx)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer s.Close()
+	for n := 0; ; n++ {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		if n == 2 {
+			begun <- struct{}{}
+		}
+		p, err := s.Stage(ctx, make([]byte, kv.ChunkBytes))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		s.Unstage([]kv.Staged{p})
+	}
 }

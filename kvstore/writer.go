@@ -187,8 +187,13 @@ func (w *writer) startFlush() bool {
 // base is what the stamps of the next batch are counted from.
 func (w *writer) base() uint64 { return w.db.clock.last.Load() }
 
-// addJobs lets waiting items ride in the batch.
+// addJobs lets waiting items ride in the batch. While controls wait they wait as
+// well: else those who stage data one after the other would never leave a moment
+// between batches.
 func (w *writer) addJobs(b *batch) {
+	if len(w.controls) > 0 {
+		return
+	}
 	bytes := 0
 	for len(w.jobs) > 0 && bytes < jobBytesMax && b.rootAt == nil {
 		j := w.jobs[0]
