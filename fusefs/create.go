@@ -33,7 +33,7 @@ func (fs *fileSystem) create(ctx context.Context, dir *node, in *fuse.CreateIn, 
 		return err
 	}
 	f := fs.tree.addFreshFile(e.at, birth, a, in.Flags&syscall.O_EXCL != 0)
-	fs.newHandle(f, in.Flags, &out.OpenOut)
+	fs.admit(f.enter(in.Flags), &out.OpenOut)
 	fs.unsaved.add(f)
 	v := f.look(0, 0)
 	p := fs.openAttr(f.n, &v, kv.Pair{Birth: birth}, &a)

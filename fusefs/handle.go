@@ -62,14 +62,30 @@ func opensForWriting(flags uint32) bool {
 	return flags&syscall.O_ACCMODE != syscall.O_RDONLY || flags&syscall.O_TRUNC != 0
 }
 
-// newHandle makes a handle of a file that is held already.
-func (fs *fileSystem) newHandle(f *file, flags uint32, out *fuse.OpenOut) {
+// enter makes a handle of a file that is held already. The file knows its writers
+// before they change anything, so that the end of another handle leaves alone
+// what they have only begun.
+func (f *file) enter(flags uint32) *handle {
 	h := &handle{f: f, writes: opensForWriting(flags)}
 	if h.writes {
 		f.mu.Lock()
 		f.writers[h] = struct{}{}
 		f.mu.Unlock()
 	}
+	return h
+}
+
+// leave takes a handle off the file's writers, and says whether there is
+// something to commit now: not while another writer is in the middle of it.
+func (f *file) leave(h *handle) (commit bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.writers, h)
+	return h.writes && !f.unfinished()
+}
+
+// admit gives the kernel a number for a handle.
+func (fs *fileSystem) admit(h *handle, out *fuse.OpenOut) {
 	out.Fh = fs.handles.addFile(h)
 	out.OpenFlags = fuse.FOPEN_DIRECT_IO
 	if !h.writes {
@@ -81,11 +97,13 @@ func (fs *fileSystem) newHandle(f *file, flags uint32, out *fuse.OpenOut) {
 // open opens a node that the kernel knows.
 func (fs *fileSystem) open(ctx context.Context, n *node, in *fuse.OpenIn, out *fuse.OpenOut) error {
 	f := fs.tree.hold(n)
+	h := f.enter(in.Flags)
 	if err := fs.openHeld(ctx, f, in); err != nil {
+		f.leave(h)
 		fs.closeFile(ctx, f)
 		return err
 	}
-	fs.newHandle(f, in.Flags, out)
+	fs.admit(h, out)
 	return nil
 }
 
@@ -126,18 +144,12 @@ func (fs *fileSystem) close(ctx context.Context, fh uint64) {
 	if h == nil {
 		return
 	}
-	f := h.f
-	if h.writes {
-		f.mu.Lock()
-		delete(f.writers, h)
-		f.mu.Unlock()
-		if fs.opts.Durability != DurabilityInterval {
-			if err := fs.save(ctx, f, nil); err != nil {
-				fs.log.Error("commit at the last close", "path", fs.tree.describe(f.n), "error", err)
-			}
+	if h.f.leave(h) && fs.opts.Durability != DurabilityInterval {
+		if err := fs.save(ctx, h.f, nil); err != nil {
+			fs.log.Error("commit at the last close", "path", fs.tree.describe(h.f.n), "error", err)
 		}
 	}
-	fs.closeFile(ctx, f)
+	fs.closeFile(ctx, h.f)
 }
 
 // closeFile takes an opening back; with the last one the file is done with,

@@ -212,7 +212,10 @@ func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 func (fs *fileSystem) Read(_ <-chan struct{}, in *fuse.ReadIn, dst []byte) (result fuse.ReadResult, _ fuse.Status) {
 	status := fs.onFile("read", in.Fh, func(ctx context.Context, h *handle) error {
 		n, err := fs.read(ctx, h.f, int64(in.Offset), dst)
-		result = fuse.ReadResultData(dst[:n])
+		if err == nil {
+			// go-fuse sends a result as a success, whatever the status says.
+			result = fuse.ReadResultData(dst[:n])
+		}
 		return err
 	})
 	return result, status

@@ -112,15 +112,15 @@ func (fs *fileSystem) runTimer() {
 	}
 }
 
-// overdue says whether the timer has to commit a file. What an open writer has
-// created or truncated and not closed since is left alone: nobody may see it
-// half done.
+// overdue says whether the timer has to commit a file.
 func (f *file) overdue(before time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.buf.dirty() || !f.state.named() || f.since.After(before) {
-		return false
-	}
-	unfinished := (f.buf.born || f.buf.cut != noCut) && !f.buf.flushed
-	return !unfinished || len(f.writers) == 0
+	return f.buf.dirty() && f.state.named() && !f.since.After(before) && !f.unfinished()
+}
+
+// unfinished says that an open writer has created or truncated the file and not
+// closed it since: nobody may see it half done. The file's mutex is held.
+func (f *file) unfinished() bool {
+	return (f.buf.born || f.buf.cut != noCut) && !f.buf.flushed && len(f.writers) > 0
 }
