@@ -1,6 +1,7 @@
 package kvstore
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -113,7 +114,12 @@ func (r *recovery) readTrailer(last uint64) (*item.Trailer, error) {
 	return t, nil
 }
 
+// damaged is the error of an item that cannot be used. One of a later version is
+// whole, and no reason to repair anything.
 func (r *recovery) damaged(what string, block uint64, offset int, err error) error {
+	if errors.Is(err, item.ErrVersion) {
+		return fmt.Errorf("%w: %s in block %d: %w", ErrFormat, what, block, err)
+	}
 	reason := err.Error()
 	if s, ok := r.db.log.(lbs.Segmented); ok {
 		for _, d := range s.Damage() {
@@ -161,7 +167,7 @@ func (r *recovery) replay(w *writer) error {
 }
 
 func (r *recovery) replayRecord(w *writer, t *item.Trailer) error {
-	r.bytes += int64(t.Bytes - t.Record)
+	r.bytes += int64(t.Bytes) + lbs.SealBytes
 	return r.record(t, func(op *item.Op) error {
 		w.applier.apply(op)
 		r.db.replayed++

@@ -150,6 +150,10 @@ var (
 // ErrBad: the bytes are not the item that was asked for, or not as written.
 var ErrBad = errors.New("bad item")
 
+// ErrVersion: a whole item, of a version that this program does not know. It is
+// ErrBad as well, for those who cannot use it and need not know why.
+var ErrVersion = errors.New("unknown version")
+
 var (
 	le         = binary.LittleEndian
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -201,7 +205,7 @@ func check(b []byte, magic uint32, least int) ([]byte, error) {
 		return nil, fmt.Errorf("%w: CRC %08x, expected %08x", ErrBad, got, want)
 	}
 	if b[12] != version {
-		return nil, fmt.Errorf("%w: version %d, this program knows %d", ErrBad, b[12], version)
+		return nil, fmt.Errorf("%w: %w: version %d, this program knows version %d", ErrBad, ErrVersion, b[12], version)
 	}
 	return b, nil
 }

@@ -2,10 +2,12 @@ package item
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"kivaloo/kvstore/page"
@@ -80,6 +82,33 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s: got %x, want %x", name, got, want)
 		}
 	}
+}
+
+// TestNewerVersionIsToldFromDamage: a whole item of a later version.
+func TestNewerVersionIsToldFromDamage(t *testing.T) {
+	payload := AppendTrailer(nil, testTrailer(), 512)
+	for name, decode := range map[string]func() error{
+		"trailer": func() error { _, err := DecodeTrailer(later(payload[len(payload)-TrailerBytes:])); return err },
+		"ROOT":    func() error { _, err := DecodeRoot(later(testRoot().Append(nil)), 0); return err },
+		"record":  func() error { return Record(later(testRecord()), nil) },
+		"chunk":   func() error { _, err := Chunk(later(AppendChunk(nil, 1, 2, []byte("data"))), page.Ref{}, 1, 2); return err },
+	} {
+		if err := decode(); !errors.Is(err, ErrVersion) || !errors.Is(err, ErrBad) || !strings.Contains(err.Error(), "version 2") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	torn := later(testRecord())
+	torn[len(torn)-1] ^= 1
+	if err := Record(torn, nil); errors.Is(err, ErrVersion) || !errors.Is(err, ErrBad) {
+		t.Errorf("a record that is damaged as well: %v", err)
+	}
+}
+
+// later makes an item one of version 2.
+func later(b []byte) []byte {
+	b[12] = 2
+	le.PutUint32(b[4:], CRC(b[8:]))
+	return b
 }
 
 func TestRecordRoundTrip(t *testing.T) {
