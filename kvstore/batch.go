@@ -130,6 +130,15 @@ func (b *batch) addRoot(buf []byte, root *item.Root, blockBytes int) []byte {
 	return buf
 }
 
+// jobBytes is about how much of the append is not the batch's own.
+func (b *batch) jobBytes() int {
+	n := 0
+	for _, j := range b.jobs {
+		n += j.bytes()
+	}
+	return n
+}
+
 // room says which space the append may use.
 func (b *batch) room() lbs.Room {
 	if b.grows {

@@ -98,6 +98,7 @@ func (c *checkpointer) attempt() error {
 		c.db.logger.Error("checkpoint failed, trying again every second", "error", err)
 	}
 	c.stuck.Store(err != nil)
+	c.db.space.look()
 	c.db.queue.wake()
 	return err
 }

@@ -74,14 +74,25 @@ func (w *writer) begin(effects int) (undo func()) {
 	}
 }
 
+// besideDeleteMax is how many bytes a transaction that deletes may put and still
+// use the reserve: a mount's unlink writes the directory's marker again.
+const besideDeleteMax = 512
+
 // grows says whether a transaction needs room that deleting does not give back.
 func grows(t *kv.Txn) bool {
+	deletes, bytes := false, 0
 	for i := range t.Effects {
-		if op := t.Effects[i].Op; op != kv.Delete && op != kv.DeletePrefix {
+		e := &t.Effects[i]
+		switch {
+		case e.Op == kv.Delete || e.Op == kv.DeletePrefix:
+			deletes = true
+		case (e.Op == kv.Put || e.Op == kv.Patch) && len(e.Staged) == 0:
+			bytes += len(e.Key) + len(e.Value) + len(e.Meta)
+		default:
 			return true
 		}
 	}
-	return false
+	return !deletes || bytes > besideDeleteMax
 }
 
 // lookup answers what the next effect finds under an internal key.

@@ -18,6 +18,11 @@ const (
 	logBytesMin  = 4 << 20
 	logBytesMax  = 64 << 20
 	logLiveShare = 8 // the bound is this part of the live bytes
+
+	// lowLogBytes is how much log comes together before a checkpoint on a disk
+	// that is full: deleting frees nothing until it is merged, and each deletion
+	// takes a block of the reserve.
+	lowLogBytes = 64 << 10
 )
 
 // space accounts for what lies where in the log.
@@ -25,10 +30,11 @@ type space struct {
 	log       lbs.Store
 	segmented lbs.Segmented // log, or nil if it cannot free segments one by one
 	fixed     int64         // log bound given by the options, or 0
-	active    atomic.Int64  // bytes of records and chunks since the last freeze
+	active    atomic.Int64  // bytes of commits since the last freeze, padding counted
 	frozen    atomic.Int64  // the same between the redo point and that freeze
 	liveBytes atomic.Int64  // of all segments together
 	reserved  atomic.Int64  // bytes that sessions have set aside
+	low       atomic.Bool   // an append was refused, and nothing has been freed since
 
 	mu struct {
 		sync.Mutex
@@ -64,7 +70,23 @@ func (s *space) bound() int64 {
 func (s *space) logFull() bool { return s.active.Load()+s.frozen.Load() >= s.bound() }
 
 // wantsCheckpoint says that enough has come together to be merged.
-func (s *space) wantsCheckpoint() bool { return s.active.Load() >= s.bound()/2 }
+func (s *space) wantsCheckpoint() bool {
+	enough := s.bound() / 2
+	if s.low.Load() {
+		enough = min(enough, lowLogBytes)
+	}
+	return s.active.Load() >= enough
+}
+
+// look finds out whether a full disk has room again for what is not deleting.
+func (s *space) look() {
+	if !s.low.Load() || s.segmented == nil {
+		return
+	}
+	if u, err := s.segmented.Space(); err == nil && u.Free+u.Spare-u.Reserve > u.Reserve {
+		s.low.Store(false)
+	}
+}
 
 // freeze says that what came since the last freeze is being merged; merged that
 // it is.

@@ -231,7 +231,9 @@ func (w *writer) succeed(b *batch, next uint64) {
 	if b.rootAt != nil {
 		w.root, w.redo = *b.rootAt, b.redo
 	}
-	w.db.space.appended(int64(b.record.Len() + len(b.body)))
+	if b.record.Count() > 0 {
+		w.db.space.appended(int64(len(b.payload)-b.jobBytes()) + lbs.SealBytes)
+	}
 	w.db.pins.settle(b.pins)
 	w.publish(b.after, b.version)
 	if w.open.first != next {
@@ -263,6 +265,8 @@ func (w *writer) answer(b *batch) {
 // refuse answers that there is no room to all that needs room, and evaluates the
 // rest, and what was evaluated on top, again.
 func (w *writer) refuse(b *batch, err error) {
+	w.db.space.low.Store(true)
+	w.db.checkpoint.poke()
 	var again []*request
 	for _, r := range b.requests {
 		if r.txn != nil && r.err == nil && grows(r.txn) {
