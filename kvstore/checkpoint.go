@@ -49,6 +49,7 @@ type checkpointer struct {
 	from   []byte         // where the next step begins
 	held   map[uint64]int // holds of the frozen delta, released at its end
 	kept   func(blob uint64) bool
+	clean  *cleaning
 }
 
 func newCheckpointer(db *DB, root item.Root) *checkpointer {
@@ -106,7 +107,7 @@ func (c *checkpointer) attempt() error {
 // checkpoint merges all that is in the active delta when it begins.
 func (c *checkpointer) checkpoint() error {
 	if c.frozen == nil {
-		if err := c.freeze(); err != nil {
+		if err := c.begin(); err != nil {
 			return err
 		}
 	}
@@ -116,6 +117,16 @@ func (c *checkpointer) checkpoint() error {
 		}
 	}
 	return nil
+}
+
+// begin freezes the active delta, and decides what is cleaned along with it.
+func (c *checkpointer) begin() error {
+	clean, err := c.planCleaning()
+	if err != nil {
+		return fmt.Errorf("cleaning: %w", err)
+	}
+	c.clean = clean
+	return c.freeze()
 }
 
 // freeze takes the active delta over, if there is anything in it.
@@ -128,7 +139,7 @@ func (c *checkpointer) freeze() error {
 			c.db.space.freeze()
 		}
 	})
-	c.from = []byte{userSpace}
+	c.from = nil // a touched page may begin before all keys
 	return err
 }
 
@@ -158,17 +169,19 @@ func (c *checkpointer) step() error {
 // all.
 func (c *checkpointer) mergeFrom(m *merge) (tree btree.Tree, next []byte, err error) {
 	d, end := c.frozen, []byte{systemSpace}
-	system := c.from[0] >= systemSpace
+	system := len(c.from) > 0 && c.from[0] >= systemSpace
 	if system {
 		d, end = c.frozen.Freeze(), []byte{systemSpace + 1}
 		for _, f := range c.root.Free {
 			d.DeleteRange(f.Start, f.End, c.root.Stamp, false)
 		}
+		m.moved = c.clean.moveChunks(d, c.root.Stamp)
 	}
 	tree = btree.Tree{Root: c.root.Tree, Height: c.root.Height}
 	tree, next, _, err = btree.Merge(c.db.cache, m, tree, newChanges(d, c.from, end), btree.Options{
 		Resolve: m.resolve, Dead: m.dead, From: c.from,
 		BudgetBytes: c.db.opts.stepBytes(), PageBytes: c.db.opts.PageBytes,
+		Touches: c.clean.touches,
 	})
 	switch {
 	case err != nil || next != nil:

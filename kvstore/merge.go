@@ -1,6 +1,7 @@
 package kvstore
 
 import (
+	"bytes"
 	"fmt"
 
 	"kivaloo/kvstore/btree"
@@ -17,6 +18,9 @@ type merge struct {
 	// blobs that puts of the delta have.
 	free []item.KeyRange
 	kept func(blob uint64) bool
+	// moved are the references of chunks that the cleaning has copied, by key, as
+	// they must be still for the copy to count.
+	moved map[string][]byte
 
 	born []page.Place // pages and chunks that come to life
 	died []page.Place
@@ -56,6 +60,9 @@ func (m *merge) resolve(old page.Entry, hasOld bool, change *btree.Change) (page
 	e := change.Payload.(*delta.Entry)
 	if e.Has(delta.Deleted) {
 		return page.Entry{}, false, m.drop(&old, hasOld)
+	}
+	if from, ok := m.moved[string(change.Key)]; ok && (!hasOld || !bytes.Equal(old.Value, from)) {
+		return old, hasOld, nil
 	}
 	out := page.Entry{
 		Value: e.Value, Meta: e.Meta, Flags: page.Flags(e.Flags & delta.PairFlags),

@@ -93,3 +93,12 @@ func DecodeBlob(b []byte) (Blob, error) {
 	}
 	return blob, nil
 }
+
+// ChunkName answers which chunk an item is; ok is false if it is none, or not as
+// it was written.
+func ChunkName(b []byte) (blob uint64, number uint32, ok bool) {
+	if _, err := check(b, magicChunk, ChunkOverhead); err != nil {
+		return 0, 0, false
+	}
+	return le.Uint64(b[16:]), le.Uint32(b[24:]), true
+}

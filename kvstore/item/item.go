@@ -141,6 +141,7 @@ const noOffset = ^uint32(0)
 
 // Magics of the items that are not pages.
 var (
+	magicPage    = magic("kPAG") // package page encodes it
 	magicRecord  = magic("kREC")
 	magicChunk   = magic("kCHK")
 	magicRoot    = magic("kROT")
@@ -209,3 +210,18 @@ func check(b []byte, magic uint32, least int) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// Length is the length of the item that begins with b, 0 if none does: what lies
+// between items is zero.
+func Length(b []byte) int {
+	if len(b) < headerBytes || le.Uint32(b) == 0 {
+		return 0
+	}
+	if n := int64(le.Uint32(b[8:])); n >= headerBytes && n <= int64(len(b)) {
+		return int(n)
+	}
+	return 0
+}
+
+// IsPage says whether an item is a page.
+func IsPage(b []byte) bool { return le.Uint32(b) == magicPage }

@@ -91,7 +91,10 @@ func TestNewerVersionIsToldFromDamage(t *testing.T) {
 		"trailer": func() error { _, err := DecodeTrailer(later(payload[len(payload)-TrailerBytes:])); return err },
 		"ROOT":    func() error { _, err := DecodeRoot(later(testRoot().Append(nil)), 0); return err },
 		"record":  func() error { return Record(later(testRecord()), nil) },
-		"chunk":   func() error { _, err := Chunk(later(AppendChunk(nil, 1, 2, []byte("data"))), page.Ref{}, 1, 2); return err },
+		"chunk": func() error {
+			_, err := Chunk(later(AppendChunk(nil, 1, 2, []byte("data"))), page.Ref{}, 1, 2)
+			return err
+		},
 	} {
 		if err := decode(); !errors.Is(err, ErrVersion) || !errors.Is(err, ErrBad) || !strings.Contains(err.Error(), "version 2") {
 			t.Errorf("%s: %v", name, err)

@@ -1,0 +1,169 @@
+package kvstore
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"kivaloo/kvstore/btree"
+	"kivaloo/kvstore/delta"
+	"kivaloo/kvstore/item"
+	"kivaloo/kvstore/page"
+	"kivaloo/lbs"
+)
+
+const (
+	// cleanShare is the part of a segment that may be live for it to be cleaned:
+	// above it, copying costs more than it gives.
+	cleanShare = 2
+	// cleanBytes bounds what one checkpoint copies.
+	cleanBytes = stepBytes
+)
+
+// A cleaning moves what is live in mostly dead segments, so that a checkpoint
+// leaves them dead: pages are written again where they are touched, chunks are
+// copied as they are.
+type cleaning struct {
+	touches []btree.Touch
+	chunks  []chunkMove
+}
+
+// A chunkMove is a chunk that has been copied.
+type chunkMove struct {
+	key      []byte
+	from, to page.Ref
+}
+
+// planCleaning picks segments, and copies their live chunks.
+func (c *checkpointer) planCleaning() (*cleaning, error) {
+	cl := new(cleaning)
+	if c.db.space.segmented == nil {
+		return cl, nil
+	}
+	for _, g := range c.db.space.victims(c.root.Redo) {
+		if err := c.cleanSegment(cl, g); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(cl.touches, func(a, b btree.Touch) int {
+		return cmp.Or(bytes.Compare(a.Key, b.Key), cmp.Compare(a.Level, b.Level))
+	})
+	return cl, nil
+}
+
+// victims are the segments to clean now: the emptiest before the redo point, if
+// the log is more than twice what is live, or the disk is full.
+func (s *space) victims(redo uint64) []lbs.Segment {
+	segments := s.segmented.Segments()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	used, live := int64(0), int64(0)
+	var candidates []lbs.Segment
+	for i, g := range segments {
+		used += g.Bytes
+		live += s.mu.live[g.First]
+		old := i+1 < len(segments) && segments[i+1].First <= redo
+		if old && s.mu.held[g.First] == 0 && s.mu.live[g.First] > 0 && s.mu.live[g.First] <= g.Bytes/cleanShare {
+			candidates = append(candidates, g)
+		}
+	}
+	if used <= 2*live && !s.low.Load() {
+		return nil
+	}
+	slices.SortFunc(candidates, func(a, b lbs.Segment) int {
+		return cmp.Compare(s.mu.live[a.First], s.mu.live[b.First])
+	})
+	n := 0
+	for copied := int64(0); n < len(candidates); n++ {
+		if copied += s.mu.live[candidates[n].First]; copied > cleanBytes && n > 0 {
+			break
+		}
+	}
+	return candidates[:n]
+}
+
+// cleanSegment finds the items of a segment, append by append from its end.
+func (c *checkpointer) cleanSegment(cl *cleaning, g lbs.Segment) error {
+	r := &recovery{db: c.db}
+	for last := g.First + g.Blocks - 1; ; {
+		t, err := r.readTrailer(last)
+		if err != nil {
+			return err
+		}
+		if err := c.cleanAppend(cl, t); err != nil {
+			return err
+		}
+		if t.First <= g.First || t.Previous == lbs.NoBlock || t.Previous < g.First {
+			return nil
+		}
+		last = t.Previous
+	}
+}
+
+// cleanAppend looks at each item of an append.
+func (c *checkpointer) cleanAppend(cl *cleaning, t *item.Trailer) error {
+	b := make([]byte, t.Bytes-item.TrailerBytes)
+	if err := c.db.log.ReadAt(b, t.First, 0); err != nil {
+		return err
+	}
+	for at := 0; at+item.Step <= len(b); {
+		n := item.Length(b[at:])
+		if n == 0 {
+			at = item.Align(at+1, c.db.blockBytes) // padding
+			continue
+		}
+		place := page.Place{Block: t.First + uint64(at/c.db.blockBytes), Offset: uint32(at % c.db.blockBytes), Bytes: uint32(n)}
+		if err := c.cleanItem(cl, b[at:at+n], place); err != nil {
+			return err
+		}
+		at = item.Align(at+n, c.db.blockBytes)
+	}
+	return nil
+}
+
+// cleanItem moves one item, if it is a page or chunk that is still in use.
+func (c *checkpointer) cleanItem(cl *cleaning, b []byte, place page.Place) error {
+	ref := page.Ref{Place: place, CRC: item.StoredCRC(b)}
+	if item.IsPage(b) {
+		ref.Bytes = uint32(page.Padded(len(b)))
+		p, err := page.Open(append(bytes.Clone(b), make([]byte, int(ref.Bytes)-len(b))...), ref, int(b[13]))
+		if err != nil {
+			return nil // whoever reads it will say so; here it is only not moved
+		}
+		cl.touches = append(cl.touches, btree.Touch{Key: p.Lower(), Level: p.Level(), Place: ref.Place})
+		return nil
+	}
+	blob, number, ok := item.ChunkName(b)
+	if !ok {
+		return nil
+	}
+	key := appendChunkKey(nil, blob, number)
+	p, found, err := c.db.state.Load().get(c.db.cache, key, false)
+	if err != nil || !found || !bytes.Equal(p.value, item.AppendRef(nil, ref)) {
+		return err
+	}
+	places, err := c.db.append([][]byte{b}, nil)
+	if err != nil {
+		return err
+	}
+	to := page.Ref{Place: places[0], CRC: ref.CRC}
+	cl.chunks = append(cl.chunks, chunkMove{key, ref, to})
+	return nil
+}
+
+// moveChunks adds the copies to the changes of the system keyspace, but for chunks
+// that the delta has replaced or dropped in the meantime.
+func (cl *cleaning) moveChunks(d *delta.Delta, stamp uint64) (from map[string][]byte) {
+	from = make(map[string][]byte)
+	for _, m := range cl.chunks {
+		if d.Get(m.key) != nil || d.Covering(m.key) != nil {
+			continue
+		}
+		from[string(m.key)] = item.AppendRef(nil, m.from)
+		d.Put(&delta.Entry{
+			Key: m.key, Value: item.AppendRef(nil, m.to), Flags: delta.Fresh,
+			Birth: stamp, Modified: stamp, Version: stamp,
+		})
+	}
+	return from
+}
