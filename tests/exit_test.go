@@ -88,6 +88,7 @@ func TestExitCodes(t *testing.T) {
 		{"operand too many", []string{"umount", "a", "b"}, 64, "", []string{"usage"}},
 		{"no socket given", []string{"get", "a"}, 64, "", []string{"KIVALOO_SOCKET"}},
 		{"malformed address", []string{"serve", "--socket", "127.0.0.1:99999", "STORE"}, 64, "", nil},
+		{"an address for everybody", []string{"serve", "--socket", "0.0.0.0:7000", "STORE"}, 64, "", nil},
 		{"nobody listens", []string{"get", "-s", "HOME/no.sock", "a"}, 8, "", []string{"no.sock"}},
 		{"umount of what is not mounted", []string{"umount", "HOME"}, 9, "", nil},
 		{"version", []string{"version"}, 0, "*", nil},
