@@ -104,7 +104,7 @@ func (c *cache) chunk(ref page.Ref, blob uint64, number uint32) ([]byte, error) 
 // was.
 func corrupt(what string, ref page.Ref, err error) error {
 	var known *kv.CorruptError
-	if errors.As(err, &known) || !errors.Is(err, item.ErrBad) {
+	if errors.As(err, &known) || !(errors.Is(err, item.ErrBad) || isDamage(err)) {
 		return err
 	}
 	return &kv.CorruptError{What: what, Block: ref.Block, Offset: int(ref.Offset), Reason: err.Error()}

@@ -3,11 +3,13 @@ package kvstore
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"slices"
 
 	"kivaloo/kvstore/btree"
 	"kivaloo/kvstore/delta"
 	"kivaloo/kvstore/item"
+	"kivaloo/kvstore/kv"
 	"kivaloo/kvstore/page"
 	"kivaloo/lbs"
 )
@@ -41,7 +43,12 @@ func (c *checkpointer) planCleaning() (*cleaning, error) {
 		return cl, nil
 	}
 	for _, g := range c.db.space.victims(c.root.Redo) {
-		if err := c.cleanSegment(cl, g); err != nil {
+		err := c.cleanSegment(cl, g)
+		if errors.Is(err, kv.ErrCorrupt) {
+			c.spoil(g, err)
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -49,6 +56,16 @@ func (c *checkpointer) planCleaning() (*cleaning, error) {
 		return cmp.Or(bytes.Compare(a.Key, b.Key), cmp.Compare(a.Level, b.Level))
 	})
 	return cl, nil
+}
+
+// spoil leaves a segment that is damaged out from now on: it keeps its room, and
+// merging goes on.
+func (c *checkpointer) spoil(g lbs.Segment, err error) {
+	s := c.db.space
+	s.mu.Lock()
+	s.mu.spoiled[g.First] = struct{}{}
+	s.mu.Unlock()
+	c.db.logger.Error("a segment cannot be cleaned", "first", g.First, "blocks", g.Blocks, "error", err)
 }
 
 // victims are the segments to clean now: the emptiest before the redo point, if
@@ -63,6 +80,9 @@ func (s *space) victims(redo uint64) []lbs.Segment {
 		used += g.Bytes
 		live += s.mu.live[g.First]
 		old := i+1 < len(segments) && segments[i+1].First <= redo
+		if _, spoiled := s.mu.spoiled[g.First]; spoiled {
+			continue
+		}
 		if old && s.mu.held[g.First] == 0 && s.mu.live[g.First] > 0 && s.mu.live[g.First] <= g.Bytes/cleanShare {
 			candidates = append(candidates, g)
 		}

@@ -17,6 +17,13 @@ var (
 	ErrFormat = errors.New("log has another format")
 )
 
+// isDamage says whether the block store could not read because what it keeps about
+// itself is damaged, the header of a segment for one: to who reads a key that is
+// corrupt data like any other.
+func isDamage(err error) bool {
+	return errors.Is(err, lbs.ErrDamaged) || errors.Is(err, lbs.ErrFormat)
+}
+
 // fromLog translates an error of the block store into the vocabulary of kv.
 func fromLog(err error) error {
 	switch {

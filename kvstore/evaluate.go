@@ -28,7 +28,7 @@ func (w *writer) evaluate(r *request) {
 		return
 	}
 	first := w.db.clock.draw(n)
-	undo := w.begin(n)
+	undo := w.begin(r.txn)
 	for i := range r.txn.Effects {
 		if err := w.effect(r, i, first+uint64(i)); err != nil {
 			undo()
@@ -57,9 +57,9 @@ func effectError(err error, i int) error {
 }
 
 // begin answers how to take back what the effects of a transaction have done so
-// far. A lone effect fails before it does anything.
-func (w *writer) begin(effects int) (undo func()) {
-	if effects == 1 {
+// far.
+func (w *writer) begin(t *kv.Txn) (undo func()) {
+	if len(t.Effects) == 1 && failsFirst(t.Effects[0].Op) {
 		return func() {}
 	}
 	saved := w.applier.delta.Freeze()
@@ -72,6 +72,12 @@ func (w *writer) begin(effects int) (undo func()) {
 		w.open.body = w.open.body[:body]
 		w.db.pins.rewind(pins)
 	}
+}
+
+// failsFirst says whether an effect fails, if it does, before it has done anything.
+// Others read one chunk when they have written another.
+func failsFirst(op kv.EffectOp) bool {
+	return op == kv.Put || op == kv.Delete || op == kv.Move || op == kv.SetMeta
 }
 
 // besideDeleteMax is how many bytes a transaction that deletes may put and still

@@ -101,7 +101,7 @@ func (r *recovery) readTrailer(last uint64) (*item.Trailer, error) {
 	var b [item.TrailerBytes]byte
 	offset := blockBytes - item.TailBytes
 	if err := r.db.log.ReadAt(b[:], last, offset); err != nil {
-		return nil, fmt.Errorf("trailer in block %d: %w", last, err)
+		return nil, r.unread("trailer", last, offset, err)
 	}
 	t, err := item.DecodeTrailer(b[:])
 	if err != nil {
@@ -129,6 +129,15 @@ func (r *recovery) damaged(what string, block uint64, offset int, err error) err
 		}
 	}
 	return &kv.CorruptError{What: what, Block: block, Offset: offset, Reason: reason}
+}
+
+// unread is the error of an item that could not be read. One whose block is gone
+// is damage too: the log says that it should be there.
+func (r *recovery) unread(what string, block uint64, offset int, err error) error {
+	if isDamage(err) || errors.Is(err, lbs.ErrNoBlock) {
+		return r.damaged(what, block, offset, err)
+	}
+	return fmt.Errorf("%s in block %d: %w", what, block, err)
 }
 
 // readRoot reads the last ROOT, from its second copy if the first is damaged.
@@ -181,7 +190,7 @@ func (r *recovery) record(t *item.Trailer, each func(*item.Op) error) error {
 	block, offset := t.First+uint64(t.Record)/blockBytes, int(uint64(t.Record)%blockBytes)
 	b := make([]byte, t.Bytes-item.TrailerBytes-t.Record)
 	if err := r.db.log.ReadAt(b, block, offset); err != nil {
-		return fmt.Errorf("commit record in block %d: %w", block, err)
+		return r.unread("commit record", block, offset, err)
 	}
 	if err := item.Record(b, each); err != nil {
 		return r.damaged("commit record", block, offset, err)

@@ -44,6 +44,8 @@ type space struct {
 		held map[uint64]int
 		// keepers are the snapshots; while there is one, no segment is freed.
 		keepers map[*snapshot]struct{}
+		// spoiled are segments that cannot be cleaned: something in them is damaged.
+		spoiled map[uint64]struct{}
 	}
 }
 
@@ -53,6 +55,7 @@ func newSpace(log lbs.Store, fixed int64) *space {
 	s.mu.live = make(map[uint64]int64)
 	s.mu.held = make(map[uint64]int)
 	s.mu.keepers = make(map[*snapshot]struct{})
+	s.mu.spoiled = make(map[uint64]struct{})
 	return s
 }
 
@@ -229,6 +232,7 @@ func (s *space) free(redo uint64, root item.RootPlace) error {
 		}
 		s.mu.Lock()
 		delete(s.mu.live, first)
+		delete(s.mu.spoiled, first)
 		s.mu.Unlock()
 	}
 	return nil

@@ -150,8 +150,8 @@ func (w *writer) evaluateTaken() {
 // slowed says whether writers must wait for the checkpoint: the log since the
 // redo point is at its bound.
 func (w *writer) slowed() bool {
-	if !w.db.space.logFull() || w.db.checkpoint.stuck.Load() {
-		return false
+	if !w.db.space.logFull() || w.db.checkpoint.stuck.Load() || w.stopping {
+		return false // and when the writer is to end, no checkpoint would come
 	}
 	w.db.checkpoint.poke() // a log may be full from the start, after a crash
 	return true
