@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 
+	"golang.org/x/sys/unix"
+
 	"kivaloo/mux/wire"
 )
 
@@ -26,7 +28,7 @@ func (c *Client) send() {
 			return
 		}
 		if _, err := c.nc.Write(sending); err != nil {
-			c.fail(fmt.Errorf("%w: %w", ErrConnection, err))
+			c.fail(lost(err))
 			return
 		}
 	}
@@ -92,13 +94,14 @@ func (c *Client) deliverAll(data []byte) (taken int, err error) {
 
 // errRefused: the server has closed the connection, which is the only way that
 // protocol v1 has to refuse a request.
-var errRefused = errors.New("the server has closed it, as it does for a pair beyond the 255 bytes " +
-	"of protocol v1 and for failures of the store: its log says which")
+var errRefused = errors.New("the server has closed it, as it does when the disk is full or has failed, " +
+	"and for a pair beyond the 255 bytes of protocol v1: its log says which")
 
-// lost says what the end of the connection means.
+// lost says what the end of the connection means. One that is closed while it has
+// unread requests is reset.
 func lost(err error) error {
-	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: %w", ErrConnection, errRefused)
+	if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
+		err = errRefused
 	}
 	return fmt.Errorf("%w: %w", ErrConnection, err)
 }
