@@ -40,6 +40,11 @@ func startBackground(args []string) error {
 		return err
 	}
 	defer read.Close()
+	// Not for the server: whoever reads what a shell has put there, a pipe perhaps,
+	// would wait for it for ever.
+	if err := closeOnExec(); err != nil {
+		return err
+	}
 	cmd := exec.Command(program, args...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), backgroundVar+"=3")
@@ -52,6 +57,20 @@ func startBackground(args []string) error {
 		return fmt.Errorf("start in the background: %w", err)
 	}
 	return awaitReport(cmd, read)
+}
+
+// closeOnExec keeps the descriptors that were inherited from the server.
+func closeOnExec() error {
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if fd, err := strconv.Atoi(name.Name()); err == nil && fd > unix.Stderr {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
 }
 
 func awaitReport(cmd *exec.Cmd, read io.Reader) error {

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kivaloo/fusefs"
-	"kivaloo/mux/socket"
 )
 
 // answerMax is how long a new mount may take to answer its first question.
@@ -20,6 +19,9 @@ const answerMax = 30 * time.Second
 
 // detachMax is how long a detached mount may still be used before it is left.
 const detachMax = 10 * time.Second
+
+// goneMax is how long after unmounting we take to notice that.
+const goneMax = 100 * time.Millisecond
 
 // A mounter is a server with a mount.
 type mounter struct {
@@ -50,7 +52,7 @@ func setupMount(flags *pflag.FlagSet) func(*env, []string) error {
 			}
 			return answers(point)
 		}
-		return m.serve(e, args[0])
+		return m.run(e, args[0], m.checkPoint, m.mount)
 	}
 }
 
@@ -70,21 +72,12 @@ func answers(point string) error {
 	}
 }
 
-func (m *mounter) serve(e *env, dir string) error {
-	// What is wrong with the mount point is found before the store is touched.
-	err := m.checkPoint(dir)
-	if err != nil {
-		report, reportErr := newReporter(e)
-		if reportErr == nil {
-			report.failed(err)
-		}
-		return errors.Join(err, reportErr)
+// checkPoint finds what is wrong with the mount point, and clears a dead mount.
+func (m *mounter) checkPoint() error {
+	if err := apart(m.dir, m.point); err != nil {
+		return err
 	}
-	return m.run(e, dir, m.mount)
-}
-
-func (m *mounter) checkPoint(dir string) error {
-	if err := apart(dir, m.point); err != nil {
+	if err := m.checkOutside(); err != nil {
 		return err
 	}
 	err := fusefs.CheckMountPoint(m.point)
@@ -98,6 +91,16 @@ func (m *mounter) checkPoint(dir string) error {
 		return nil // it will be made
 	}
 	return err
+}
+
+// checkOutside refuses sockets and a log that the mount would hide.
+func (m *mounter) checkOutside() error {
+	for _, path := range append([]string{m.logFile}, m.sockets...) {
+		if filepath.IsAbs(path) && within(path, m.point) {
+			return usagef("%s lies at or below the mount point", path)
+		}
+	}
+	return nil
 }
 
 // apart refuses a store inside its own mount, and a mount inside its store.
@@ -154,8 +157,7 @@ func (m *mounter) mount(ready func(string)) error {
 		return err
 	}
 	ready("mounted " + m.dir + " at " + m.point)
-	m.wait(fs)
-	return nil
+	return m.wait(fs)
 }
 
 func (m *mounter) start() (*fusefs.Server, error) {
@@ -183,8 +185,9 @@ func (m *mounter) start() (*fusefs.Server, error) {
 	})
 }
 
-// wait returns when somebody has unmounted, or a signal has made us do it.
-func (m *mounter) wait(fs *fusefs.Server) {
+// wait returns when somebody has unmounted, or a signal has made us do it, with
+// what could not be saved.
+func (m *mounter) wait(fs *fusefs.Server) error {
 	gone := make(chan struct{})
 	go func() {
 		fs.Wait()
@@ -193,15 +196,18 @@ func (m *mounter) wait(fs *fusefs.Server) {
 	for attempt := 0; ; attempt++ {
 		select {
 		case <-gone:
-			return
+			return fs.Unmount() // it is: this answers how that went
 		case sig := <-m.signals:
 			m.logSignal(sig)
 		}
 		if attempt > 0 {
-			m.detach(gone)
-			return
+			return m.detach(fs, gone)
 		}
-		if err := fs.Unmount(); err != nil {
+		err := fs.Unmount()
+		select {
+		case <-gone:
+			return err
+		case <-time.After(goneMax):
 			m.log.Error("still mounted; a second signal detaches it", "error", err, "users", usersOf(m.point))
 		}
 	}
@@ -209,7 +215,7 @@ func (m *mounter) wait(fs *fusefs.Server) {
 
 // detach takes the mount out of the tree while files on it are open. What is
 // written to them later than detachMax from now is lost.
-func (m *mounter) detach(gone <-chan struct{}) {
+func (m *mounter) detach(fs *fusefs.Server, gone <-chan struct{}) error {
 	m.log.Warn("detaching the mount while it is in use", "users", usersOf(m.point))
 	if err := unix.Unmount(m.point, unix.MNT_DETACH); err != nil {
 		if err := fusermount("-u", "-z", m.point); err != nil {
@@ -218,12 +224,8 @@ func (m *mounter) detach(gone <-chan struct{}) {
 	}
 	select {
 	case <-gone:
+		return fs.Unmount()
 	case <-time.After(detachMax):
+		return fmt.Errorf("%w: it was detached while in use; what is written to open files from now on is lost", errMountPoint)
 	}
-}
-
-// absoluteAddr is an address that means the same in any directory.
-func absoluteAddr(text string) (string, error) {
-	addr, err := socket.Parse(text)
-	return addr.Name, err
 }

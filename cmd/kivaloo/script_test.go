@@ -35,12 +35,21 @@ func TestScripts(t *testing.T) {
 			"crash":   crash,
 			"stop":    stop,
 			"missing": missing,
+			"future":  future,
+			"later":   later,
+			"disk":    makeDisk,
+			"break":   breakDisk,
+			"awaits":  awaits,
+			"serving": serving,
 		},
 		Condition: func(name string) (bool, error) {
-			if name != "mounts" {
-				return false, fmt.Errorf("unknown condition %q", name)
+			switch name {
+			case "mounts":
+				return canMount(), nil
+			case "disks":
+				return canMakeDisks(), nil
 			}
-			return canMount(), nil
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 	})
 }

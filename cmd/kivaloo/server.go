@@ -16,6 +16,8 @@ import (
 
 	"kivaloo/kvstore"
 	"kivaloo/kvstore/kv"
+	"kivaloo/lbs"
+	"kivaloo/lbs/disk"
 	"kivaloo/mux"
 )
 
@@ -25,6 +27,16 @@ const (
 
 	// shutdownMax is how long clients may take to read their last answers.
 	shutdownMax = 10 * time.Second
+
+	// lockPatience is long for the end of a process, and short for who has typed
+	// the name of a store in use.
+	lockPatience = 500 * time.Millisecond
+	lockPoll     = 20 * time.Millisecond
+
+	// Below the one bound a lookup would read its pages again and again; beyond the
+	// other it is a slip of the pen.
+	cacheBytesMin = 1 << 20
+	cacheBytesMax = 1 << 40
 )
 
 // The engine takes transactions without a goroutine for each, which the mux would
@@ -33,24 +45,35 @@ var _ mux.AsyncCommitter = (*kvstore.DB)(nil)
 
 // A server is a store that is being served, by "serve" or by "mount".
 type server struct {
-	foreground bool
-	sockets    []string
-	logFile    string
-	insecure   bool
+	foreground  bool
+	sockets     []string
+	logFile     string
+	insecure    bool
+	acceptClock bool
+	block       byteSize
+	cache       byteSize
 
 	dir     string
 	log     *slog.Logger
 	file    *lateLog
+	errors  *lastError
 	signals chan os.Signal
 	store   kv.Store
 	mux     *mux.Server
+	ending  *ending
 }
 
 func (s *server) declare(flags *pflag.FlagSet) {
+	s.block = byteSize{least: lbs.BlockBytesMin, most: lbs.BlockBytesMax}
+	s.cache = byteSize{least: cacheBytesMin, most: cacheBytesMax}
 	flags.BoolVarP(&s.foreground, "foreground", "f", false, "stay in the foreground, and log to standard error")
 	flags.StringArrayVar(&s.sockets, "socket", nil, "serve at `ADDR`: a path, host:port or [ip]:port; repeatable (default DIR/"+socketName+")")
 	flags.StringVar(&s.logFile, "log", "", "log to `FILE` (default in the background: DIR/"+logName+")")
 	flags.BoolVar(&s.insecure, "insecure-no-auth", false, "serve at addresses that other hosts reach, to anybody")
+	flags.BoolVar(&s.acceptClock, "accept-clock", false, "open a store whose last change is more than an hour ahead of the clock")
+	flags.Var(&s.block, "block-size", fmt.Sprintf("`BYTES` of a block, %d to %d, for a new store (default %d); a store of another size is refused",
+		lbs.BlockBytesMin, lbs.BlockBytesMax, lbs.BlockBytesDefault))
+	flags.VarP(&s.cache, "cache", "c", "keep at most so many `BYTES` of pages in memory, such as 512M (default "+humanBytes(kvstore.CacheBytesDefault)+")")
 }
 
 func setupServe(flags *pflag.FlagSet) func(*env, []string) error {
@@ -60,7 +83,8 @@ func setupServe(flags *pflag.FlagSet) func(*env, []string) error {
 		if !s.foreground && !e.isBackground() {
 			return startBackground(os.Args[1:])
 		}
-		return s.run(e, args[0], func(ready func(string)) error {
+		nothing := func() error { return nil }
+		return s.run(e, args[0], nothing, func(ready func(string)) error {
 			ready("serving " + s.dir)
 			s.logSignal(<-s.signals)
 			return nil
@@ -69,7 +93,9 @@ func setupServe(flags *pflag.FlagSet) func(*env, []string) error {
 }
 
 // run opens the store, serves its sockets while body runs, and closes everything.
-func (s *server) run(e *env, dir string, body func(ready func(string)) error) (err error) {
+// What is wrong with the command line, or found by check, is found before anything
+// is opened or made.
+func (s *server) run(e *env, dir string, check func() error, body func(ready func(string)) error) (err error) {
 	report, err := newReporter(e)
 	if err != nil {
 		return err
@@ -78,19 +104,26 @@ func (s *server) run(e *env, dir string, body func(ready func(string)) error) (e
 	if err := s.absolute(dir); err != nil {
 		return err
 	}
+	if err := s.checkPlaces(); err != nil {
+		return err
+	}
+	if err := check(); err != nil {
+		return err
+	}
 	// The directory we came from may lie on a file system that somebody wants to
 	// unmount, or be the mount point.
 	if err := os.Chdir("/"); err != nil {
 		return err
 	}
-	s.log, s.file = newLog(e, report.pipe != nil)
+	s.log, s.file, s.errors = newLog(e, report.pipe != nil)
 	s.signals = make(chan os.Signal, 8)
 	signal.Notify(s.signals, os.Interrupt, unix.SIGTERM)
-	if err := s.open(); err != nil {
-		return errors.Join(err, s.close())
+	if err = s.open(); err == nil {
+		err = body(report.ready)
 	}
-	err = body(report.ready)
-	return errors.Join(err, s.close())
+	err = errors.Join(err, s.close())
+	s.ending.tell(err)
+	return err
 }
 
 // absolute makes all paths independent of the directory.
@@ -108,31 +141,59 @@ func (s *server) absolute(dir string) (err error) {
 			return err
 		}
 	}
-	if len(s.sockets) == 0 {
-		s.sockets = []string{filepath.Join(s.dir, socketName)}
-	}
 	return nil
 }
 
 // open opens the store first: its lock makes everything after it ours.
-func (s *server) open() error {
+func (s *server) open() (err error) {
 	// The store makes its own directory, and wants the one above to be there.
 	if err := os.MkdirAll(filepath.Dir(s.dir), 0o755); err != nil {
 		return err
 	}
-	db, err := kvstore.Open(context.Background(), kvstore.Options{Dir: s.dir, Create: true, Logger: s.log})
-	if err != nil {
+	if err := s.openStore(); err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
-	s.store = db
-	if err := s.file.open(s.logFile, s.dir); err != nil {
+	// On a full disk there may be no room for a log and a pid, but there are files to
+	// be deleted.
+	if err := s.file.open(s.logFile, s.dir); err != nil && !disk.IsNoSpace(err) {
 		return err
 	}
-	if err := s.writePID(); err != nil {
+	if s.ending, err = newEnding(); err != nil {
 		return err
 	}
-	s.mux = mux.New(db, mux.Options{Log: s.log, InsecureNoAuth: s.insecure})
-	for _, addr := range s.sockets {
+	if err := s.writePID(); disk.IsNoSpace(err) {
+		s.log.Warn("no room for the pid", "cause", err)
+	} else if err != nil {
+		return err
+	}
+	return s.listen()
+}
+
+// openStore opens the store. A process that was killed gives its lock back when
+// the last of its threads has ended, a little after it seems to be gone.
+func (s *server) openStore() error {
+	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPoll) {
+		db, err := kvstore.Open(context.Background(), kvstore.Options{
+			Dir: s.dir, Create: true, Logger: s.log, AcceptClock: s.acceptClock,
+			BlockBytes: int(s.block.bytes), CacheBytes: s.cache.bytes,
+		})
+		if err == nil {
+			s.store = db
+			return nil
+		}
+		if !errors.Is(err, lbs.ErrInUse) || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+func (s *server) listen() error {
+	s.mux = mux.New(s.store, mux.Options{Log: s.log, InsecureNoAuth: s.insecure})
+	addrs := s.sockets
+	if len(addrs) == 0 {
+		addrs = []string{filepath.Join(s.dir, socketName)}
+	}
+	for _, addr := range addrs {
 		bound, err := s.mux.Listen(addr)
 		if err != nil {
 			return err
@@ -153,22 +214,37 @@ func (s *server) pidFile() string { return filepath.Join(s.dir, pidName) }
 // close ends everything that open has begun. What clients have sent is finished
 // first, and the store is last.
 func (s *server) close() error {
-	var err error
 	if s.mux != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), shutdownMax)
 		defer cancel()
-		if muxErr := s.mux.Shutdown(ctx); muxErr != nil {
-			s.log.Warn("stopping clients", "reason", muxErr)
+		if err := s.mux.Shutdown(ctx); err != nil {
+			s.log.Warn("stopping clients", "reason", err)
 		}
 	}
+	var err error
 	if s.store != nil {
 		os.Remove(s.pidFile()) // while the lock is still ours
-		if err = s.store.Close(); err != nil {
+		if err = s.closeStore(); err != nil {
 			s.log.Error("closing the store", "error", err)
 		}
 		s.log.Info("stopped")
 	}
 	s.file.close()
+	return err
+}
+
+// closeStore closes the store, and says if that was not a clean stop. The store's
+// own answer is only whether something that was acknowledged may be missing.
+func (s *server) closeStore() error {
+	_, failed := s.store.Commit(context.Background(), &kv.Txn{}) // of nothing: it fails where the log has failed
+	s.errors.take()
+	err := s.store.Close()
+	if err == nil {
+		err = failed
+	}
+	if err == nil {
+		err = s.errors.take()
+	}
 	return err
 }
 

@@ -36,7 +36,8 @@ mount answers; the server stays in the background and logs to DIR/kivaloo.log.
 After a crash, the same command clears the dead mount and the stale socket.
 
 SIGTERM and SIGINT make the server unmount, commit and exit, as "kivaloo umount"
-does. While files are open the mount stays; a second signal detaches it.`,
+does. While files are open the mount stays; a second signal detaches it. With
+--foreground, the exit code says whether the last commit and the stop went well.`,
 			examples: []string{
 				"kivaloo mount /var/lib/store /mnt",
 				"kivaloo mount -f --socket /run/store.sock /var/lib/store /mnt",
@@ -44,8 +45,10 @@ does. While files are open the mount stays; a second signal detaches it.`,
 		},
 		{
 			name: "umount", operands: "MNT", min: 1, max: 1, setup: setupUmount,
-			short:    "unmount MNT and wait for the last commit",
-			long:     `Unmounts MNT and returns when its server has committed everything and ended.`,
+			short: "unmount MNT and wait for the last commit",
+			long: `Unmounts MNT and returns when its server has committed everything and ended. If
+the last commit or the clean stop failed, it says so, with the exit code that fits
+(10 for a disk that is full or broken). A mount whose server is gone is cleared.`,
 			examples: []string{"kivaloo umount /mnt"},
 		},
 		{

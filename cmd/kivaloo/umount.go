@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -23,7 +22,7 @@ func setupUmount(*pflag.FlagSet) func(*env, []string) error {
 }
 
 // umount unmounts and waits until the server has ended, which it does after its
-// last commit.
+// last commit. What went wrong with that is umount's own error.
 func umount(path string) error {
 	point, err := resolve(path)
 	if err != nil {
@@ -44,7 +43,10 @@ func umount(path string) error {
 	if err := unmountNow(point); err != nil {
 		return err
 	}
-	return server.wait()
+	if err := server.wait(); err != nil {
+		return err
+	}
+	return server.outcome()
 }
 
 // storeAt finds the mount in the kernel's table, and its store, which we mount
@@ -97,63 +99,6 @@ func fusermount(args ...string) error {
 		return errors.New(strings.TrimSpace(string(out)))
 	}
 	return nil
-}
-
-// A process is one that can be waited for without being its parent.
-type process struct{ fd int }
-
-// serverOf finds the process that serves a store. Its pid lies in the store, and
-// counts only while somebody has the store locked. There may be none: then there
-// is nothing to wait for.
-func serverOf(dir string) (*process, error) {
-	none := &process{-1}
-	if !locked(dir) {
-		return none, nil
-	}
-	text, err := os.ReadFile(filepath.Join(dir, pidName))
-	if errors.Is(err, os.ErrNotExist) {
-		return none, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return none, nil
-	}
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return none, nil
-	}
-	return &process{fd}, nil
-}
-
-func locked(dir string) bool {
-	f, err := os.Open(dir)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
-}
-
-// wait returns when the process has ended.
-func (p *process) wait() error {
-	if p.fd < 0 {
-		return nil
-	}
-	for {
-		_, err := unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}, -1)
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
-}
-
-func (p *process) Close() {
-	if p.fd >= 0 {
-		unix.Close(p.fd)
-	}
 }
 
 // usersOf names the processes that have files or their directory below a mount,
