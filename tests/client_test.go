@@ -43,7 +43,7 @@ func dial(t testing.TB, sock string) *v1 {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(testMax))
+	conn.SetDeadline(time.Now().Add(lifetime()))
 	return &v1{conn: conn, in: bufio.NewReaderSize(conn, 1<<16)}
 }
 

@@ -12,7 +12,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -34,32 +36,48 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(runAll(m))
+	if err := prepare(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		leftBehind()
+		os.RemoveAll(base)
+		os.Exit(130)
+	}()
+	os.Exit(run(m))
 }
 
-func runAll(m *testing.M) int {
-	var err error
-	if base, err = os.MkdirTemp("", "kvt"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+// prepare makes the folder of the run, and the program in it.
+func prepare() error {
+	dir, err := os.MkdirTemp("", "kvt")
+	if err != nil {
+		return err
 	}
-	if base, err = filepath.EvalSymlinks(base); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	if base, err = filepath.EvalSymlinks(dir); err != nil {
+		return err
 	}
 	program = filepath.Join(base, "kivaloo")
 	if err := build(program); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		os.RemoveAll(base)
+		return err
 	}
+	return nil
+}
+
+// run runs the tests and sees to it that they leave nothing.
+func run(m *testing.M) int {
 	code := m.Run()
 	if left := leftBehind(); len(left) > 0 {
 		fmt.Fprintln(os.Stderr, "left behind by the tests:", left)
-		return 1
+		code = 1
 	}
 	if err := os.RemoveAll(base); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return 1
+		code = 1
 	}
 	return code
 }

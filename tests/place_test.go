@@ -96,7 +96,7 @@ func newPlace(t testing.TB) *place {
 		t.Fatal(err)
 	}
 	p := &place{t: t, home: home, dir: home + "/store", mnt: home + "/mnt", sock: home + "/store/kivaloo.sock"}
-	p.watchdog = time.AfterFunc(testMax, p.breakOff)
+	p.watchdog = time.AfterFunc(lifetime(), p.breakOff)
 	t.Cleanup(func() {
 		p.watchdog.Stop()
 		p.clean()
@@ -197,8 +197,16 @@ func (p *place) write(key, value string) {
 	}
 }
 
-// extendLife gives a test that works in rounds testMax for each of them.
-func (p *place) extendLife() { p.watchdog.Reset(testMax) }
+// lifetime is testMax, and what flags ask for beyond it.
+func lifetime() time.Duration {
+	if *wholeTree {
+		return 10 * testMax
+	}
+	return testMax + *loadFor
+}
+
+// extendLife gives a test that works in rounds its lifetime for each of them.
+func (p *place) extendLife() { p.watchdog.Reset(lifetime()) }
 
 // breakOff ends a test that hangs.
 func (p *place) breakOff() {
@@ -210,7 +218,7 @@ func (p *place) breakOff() {
 	for _, point := range mountsBelow(p.home) {
 		detach(point)
 	}
-	p.t.Errorf("the test took more than %v and was broken off", testMax)
+	p.t.Errorf("the test took more than %v and was broken off", lifetime())
 }
 
 // clean leaves nothing: it asks first, and then does not.
