@@ -38,10 +38,15 @@ type batch struct {
 }
 
 func (b *batch) reset(first, base uint64) {
+	clear(b.requests)
+	clear(b.jobs)
 	b.requests, b.jobs = b.requests[:0], b.jobs[:0]
 	b.record.Reset(base)
 	if cap(b.body) > 2*batchBodyBytesMax {
 		b.body = nil
+	}
+	if cap(b.payload) > 2*batchBodyBytesMax {
+		b.payload = nil
 	}
 	b.body = b.body[:0]
 	b.first = first
@@ -52,6 +57,9 @@ func (b *batch) reset(first, base uint64) {
 func (b *batch) full() bool {
 	return b.record.Len() >= batchRecordBytesMax || len(b.body) >= batchBodyBytesMax
 }
+
+// size is about how long the append is so far.
+func (b *batch) size() int { return b.record.Len() + len(b.body) }
 
 // empty says that the batch needs no append.
 func (b *batch) empty() bool {
@@ -90,6 +98,7 @@ func (b *batch) compose(t *item.Trailer, blockBytes int) []byte {
 		buf = item.Pad(buf, blockBytes)
 		t.Record = uint32(len(buf))
 		buf = b.record.AppendTo(buf)
+		t.RecordCRC = item.StoredCRC(buf[t.Record:])
 	}
 	if b.rootAt != nil {
 		t.Root, t.Redo = *b.rootAt, b.redo

@@ -2,6 +2,7 @@ package kvstore
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -97,6 +98,9 @@ func (c *cache) chunk(ref page.Ref, blob uint64, number uint32) ([]byte, error) 
 	if err != nil {
 		return nil, corrupt("chunk", ref, err)
 	}
+	if s.page != nil {
+		return nil, &kv.CorruptError{What: "chunk", Block: ref.Block, Offset: int(ref.Offset), Reason: "a page lies there"}
+	}
 	return s.chunk, nil
 }
 
@@ -174,16 +178,18 @@ func (sh *cacheShard) evict() {
 			sh.mu.hand++
 			continue
 		}
-		sh.remove(s)
 		last := len(sh.mu.ring) - 1
 		sh.mu.ring[sh.mu.hand] = sh.mu.ring[last]
 		sh.mu.ring[last] = nil
 		sh.mu.ring = sh.mu.ring[:last]
+		sh.remove(s)
 		return
 	}
 }
 
-// remove forgets a slot; its place in the ring is taken when the hand comes by.
+// remove forgets a slot; its place in the ring is taken when the hand comes by. A
+// ring with more of these than of others is swept: what cannot be read evicts
+// nothing.
 func (sh *cacheShard) remove(s *slot) {
 	if s.gone {
 		return
@@ -191,6 +197,9 @@ func (sh *cacheShard) remove(s *slot) {
 	s.gone = true
 	delete(sh.mu.slots, s.key)
 	sh.mu.bytes -= s.bytes
+	if len(sh.mu.ring) > 2*len(sh.mu.slots)+16 {
+		sh.mu.ring = slices.DeleteFunc(sh.mu.ring, func(s *slot) bool { return s.gone })
+	}
 }
 
 // insert takes in a page that has just been written.

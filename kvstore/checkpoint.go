@@ -1,6 +1,7 @@
 package kvstore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -44,12 +45,13 @@ type checkpointer struct {
 	running sync.Mutex // held during an attempt
 
 	// The attempt under way, kept when it fails so that the next one goes on.
-	frozen *delta.Delta
-	redo   uint64
-	from   []byte         // where the next step begins
-	held   map[uint64]int // holds of the frozen delta, released at its end
-	kept   func(blob uint64) bool
-	clean  *cleaning
+	frozen  *delta.Delta
+	redo    uint64
+	from    []byte         // where the next step begins
+	freeing []byte         // where the next step of freeing begins, if not nil
+	held    map[uint64]int // holds of the frozen delta, released at its end
+	kept    func(blob uint64) bool
+	clean   *cleaning
 }
 
 func newCheckpointer(db *DB, root item.Root) *checkpointer {
@@ -139,15 +141,20 @@ func (c *checkpointer) freeze() error {
 			c.db.space.freeze()
 		}
 	})
-	c.from = nil // a touched page may begin before all keys
+	c.from = []byte{} // a touched page may begin before all keys
 	return err
 }
 
 // step merges a range of keys and makes it count.
 func (c *checkpointer) step() error {
 	m := &merge{db: c.db, free: slices.Clone(c.root.Free), kept: c.kept}
-	tree, next, err := c.mergeFrom(m)
+	mergeNext, freeing := c.mergeFrom, c.freeing
+	if freeing != nil || len(c.root.Free) >= freeRangesMax {
+		mergeNext = c.mergeFreed
+	}
+	tree, next, err := mergeNext(m)
 	if err != nil {
+		c.freeing = freeing
 		return err
 	}
 	done := next == nil
@@ -156,6 +163,7 @@ func (c *checkpointer) step() error {
 	root.Segments = c.db.space.accounts()
 	if _, err := c.db.append(nil, &root); err != nil {
 		m.unaccount()
+		c.freeing = freeing
 		return fmt.Errorf("writing a ROOT: %w", err)
 	}
 	c.root, c.from = root, next
@@ -165,31 +173,74 @@ func (c *checkpointer) step() error {
 	return c.free()
 }
 
-// mergeFrom merges from c.from on, within one keyspace. A nil next is the end of
-// all.
+// phases are the ends of the parts of the key space that a checkpoint merges one
+// after the other: what is dropped in one says what must go in the next.
+var phases = [...][]byte{
+	{systemSpace},            // user pairs
+	{systemSpace, chunkKind}, // pairs of the system that may have blobs
+	{systemSpace + 1},        // chunks
+}
+
+// freeRangesMax is how many ranges to be freed come together before they are
+// freed in a step of their own: each ROOT lists them.
+const freeRangesMax = 4096
+
+// mergeFrom merges from c.from on, within one phase. A nil next is the end of all.
 func (c *checkpointer) mergeFrom(m *merge) (tree btree.Tree, next []byte, err error) {
-	d, end := c.frozen, []byte{systemSpace}
-	system := len(c.from) > 0 && c.from[0] >= systemSpace
-	if system {
-		d, end = c.frozen.Freeze(), []byte{systemSpace + 1}
-		for _, f := range c.root.Free {
-			d.DeleteRange(f.Start, f.End, c.root.Stamp, false)
-		}
+	phase := 0
+	for bytes.Compare(c.from, phases[phase]) >= 0 {
+		phase++
+	}
+	chunks := phase == len(phases)-1
+	d := c.frozen
+	if chunks {
+		d = c.frozen.Freeze()
+		d.Dropped = nil // the frozen delta has dropped what it owned
+		c.deleteFreed(d)
 		m.moved = c.clean.moveChunks(d, c.root.Stamp)
 	}
-	tree = btree.Tree{Root: c.root.Tree, Height: c.root.Height}
-	tree, next, _, err = btree.Merge(c.db.cache, m, tree, newChanges(d, c.from, end), btree.Options{
-		Resolve: m.resolve, Dead: m.dead, From: c.from,
-		BudgetBytes: c.db.opts.stepBytes(), PageBytes: c.db.opts.PageBytes,
-		Touches: c.clean.touches,
-	})
+	tree, next, err = c.merge(m, newChanges(d, c.from, phases[phase]), c.from, c.clean.before(phases[phase]))
 	switch {
 	case err != nil || next != nil:
-	case !system:
-		next = []byte{systemSpace}
+	case !chunks:
+		next = phases[phase]
 	default:
 		m.free = nil // all of them are gone
 	}
+	return tree, next, err
+}
+
+// mergeFreed merges nothing but what is to be freed, until all of it is gone. The
+// checkpoint goes on afterwards where it was.
+func (c *checkpointer) mergeFreed(m *merge) (tree btree.Tree, next []byte, err error) {
+	d := new(delta.Delta)
+	c.deleteFreed(d)
+	start := phases[len(phases)-2]
+	if c.freeing != nil {
+		start = c.freeing
+	}
+	tree, c.freeing, err = c.merge(m, newChanges(d, start, phases[len(phases)-1]), start, nil)
+	if err == nil && c.freeing == nil {
+		m.free = nil
+	}
+	return tree, c.from, err
+}
+
+// deleteFreed deletes in d what the last ROOT says is to be freed.
+func (c *checkpointer) deleteFreed(d *delta.Delta) {
+	for _, f := range c.root.Free {
+		d.DeleteRange(f.Start, f.End, c.root.Stamp, false)
+	}
+}
+
+func (c *checkpointer) merge(m *merge, changes btree.Changes, from []byte, touches []btree.Touch) (btree.Tree, []byte, error) {
+	before := len(m.free)
+	tree := btree.Tree{Root: c.root.Tree, Height: c.root.Height}
+	tree, next, _, err := btree.Merge(c.db.cache, m, tree, changes, btree.Options{
+		Resolve: m.resolve, Dead: m.dead, From: from, Touches: touches,
+		BudgetBytes: c.db.opts.stepBytes(), PageBytes: c.db.opts.PageBytes,
+		Stop: func() bool { return len(m.free)-before >= freeRangesMax },
+	})
 	return tree, next, err
 }
 

@@ -171,6 +171,14 @@ func (c *checkpointer) cleanItem(cl *cleaning, b []byte, place page.Place) error
 	return nil
 }
 
+// before answers the touches of pages that begin below end.
+func (cl *cleaning) before(end []byte) []btree.Touch {
+	n, _ := slices.BinarySearchFunc(cl.touches, end, func(t btree.Touch, end []byte) int {
+		return bytes.Compare(t.Key, end)
+	})
+	return cl.touches[:n]
+}
+
 // moveChunks adds the copies to the changes of the system keyspace, but for chunks
 // that the delta has replaced or dropped in the meantime.
 func (cl *cleaning) moveChunks(d *delta.Delta, stamp uint64) (from map[string][]byte) {

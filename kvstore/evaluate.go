@@ -28,9 +28,16 @@ func (w *writer) evaluate(r *request) {
 		return
 	}
 	first := w.db.clock.draw(n)
-	undo := w.begin(r.txn)
+	if r.grows, r.err = w.growing(r.txn); r.err != nil {
+		return
+	}
+	undo := w.begin(r)
 	for i := range r.txn.Effects {
-		if err := w.effect(r, i, first+uint64(i)); err != nil {
+		err := w.effect(r, i, first+uint64(i))
+		if err == nil && w.open.size() > r.from+txnAppendMax {
+			err = fmt.Errorf("a transaction that writes more than %d bytes: %w", txnAppendMax, kv.ErrTooLarge)
+		}
+		if err != nil {
 			undo()
 			r.changes = r.changes[:0]
 			r.err = effectError(err, i)
@@ -39,8 +46,13 @@ func (w *writer) evaluate(r *request) {
 	}
 	w.version = first + uint64(n) - 1
 	r.result.Version = kv.Stamp(w.version)
-	w.open.grows = w.open.grows || grows(r.txn)
+	w.open.grows = w.open.grows || r.grows
 }
+
+// txnAppendMax bounds what one transaction adds to an append: the largest value
+// and as much again. Patches of a large value write whole chunks, so that many
+// small ones can come to far more than they say.
+const txnAppendMax = 2 * kv.ValueBytesMax
 
 var (
 	// errNoPair: an effect found no pair to act on.
@@ -57,10 +69,14 @@ func effectError(err error, i int) error {
 }
 
 // begin answers how to take back what the effects of a transaction have done so
-// far.
-func (w *writer) begin(t *kv.Txn) (undo func()) {
-	if len(t.Effects) == 1 && failsFirst(t.Effects[0].Op) {
-		return func() {}
+// far. Most lone effects need none: they fail before they do anything.
+func (w *writer) begin(r *request) (undo func()) {
+	r.from = w.open.size()
+	if len(r.txn.Effects) == 1 {
+		switch r.txn.Effects[0].Op {
+		case kv.Put, kv.Delete, kv.SetMeta, kv.Move:
+			return func() {}
+		}
 	}
 	saved := w.applier.delta.Freeze()
 	mark, body := w.open.record.Mark(), len(w.open.body)
@@ -74,31 +90,35 @@ func (w *writer) begin(t *kv.Txn) (undo func()) {
 	}
 }
 
-// failsFirst says whether an effect fails, if it does, before it has done anything.
-// Others read one chunk when they have written another.
-func failsFirst(op kv.EffectOp) bool {
-	return op == kv.Put || op == kv.Delete || op == kv.Move || op == kv.SetMeta
-}
-
 // besideDeleteMax is how many bytes a transaction that deletes may put and still
 // use the reserve: a mount's unlink writes the directory's marker again.
 const besideDeleteMax = 512
 
-// grows says whether a transaction needs room that deleting does not give back.
-func grows(t *kv.Txn) bool {
-	deletes, bytes := false, 0
+// growing says whether a transaction needs room that deleting does not give back.
+func (w *writer) growing(t *kv.Txn) (bool, error) {
+	deletes, bytes := -1, 0
 	for i := range t.Effects {
 		e := &t.Effects[i]
 		switch {
 		case e.Op == kv.Delete || e.Op == kv.DeletePrefix:
-			deletes = true
-		case (e.Op == kv.Put || e.Op == kv.Patch) && len(e.Staged) == 0:
+			deletes = i
+		case e.Op == kv.Put && len(e.Staged) == 0, e.Op == kv.Patch && len(e.Value)+len(e.Staged) == 0:
 			bytes += len(e.Key) + len(e.Value) + len(e.Meta)
 		default:
-			return true
+			return true, nil
 		}
 	}
-	return !deletes || bytes > besideDeleteMax
+	if deletes < 0 || bytes > besideDeleteMax || bytes == 0 || !w.db.space.low.Load() {
+		return deletes < 0 || bytes > besideDeleteMax, nil
+	}
+	// On a full disk, what deletes nothing does not get at the reserve.
+	e := &t.Effects[deletes]
+	if e.Op == kv.DeletePrefix {
+		return true, nil
+	}
+	w.key = appendKey(w.key[:0], e.Space, e.Key)
+	_, found, err := w.lookup(w.key)
+	return !found, err
 }
 
 // lookup answers what the next effect finds under an internal key.

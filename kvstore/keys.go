@@ -10,21 +10,22 @@ import (
 // byte says what the pair is:
 //
 //	'B' body:   8 birth; the pair that links lead to
-//	'C' chunk:  8 blob, 4 number; the value is a reference (item.Ref)
 //	'N' name:   8 birth of a body, then a user key that leads to it; no value
 //	'O' orphan: 8 birth; a deleted pair that a session has pinned
 //	'R' root:   the attributes of a mount's root directory
+//	'X' chunk:  8 blob, 4 number; the value is a reference (item.Ref)
 //
-// All numbers in keys are big-endian, so that they sort.
+// All numbers in keys are big-endian, so that they sort. Chunks come last: a merge
+// goes in key order, and dropping the pairs before says which of them must go.
 const (
 	userSpace   = 0
 	systemSpace = 1
 
 	bodyKind   = 'B'
-	chunkKind  = 'C'
 	nameKind   = 'N'
 	orphanKind = 'O'
 	rootKind   = 'R'
+	chunkKind  = 'X'
 )
 
 // appendKey appends the internal key of a client's key.

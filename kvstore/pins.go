@@ -10,8 +10,8 @@ import (
 type pins struct {
 	byBirth map[uint64]*pin
 	byKey   map[string]*pin
-	// journal takes back the moves of transactions that are not durable yet.
-	journal []pinMove
+	// journal takes back what rests on transactions that are not durable yet.
+	journal []pinStep
 }
 
 type pin struct {
@@ -20,17 +20,20 @@ type pin struct {
 	count int
 }
 
-type pinMove struct {
-	pin  *pin
-	from string
+// A pinStep is a pin that was moved, or counted.
+type pinStep struct {
+	pin   *pin
+	from  string
+	added bool
 }
 
 func newPins() *pins {
 	return &pins{byBirth: make(map[uint64]*pin), byKey: make(map[string]*pin)}
 }
 
-// add counts one more pin of the pair of this birth, which lies at key.
-func (p *pins) add(key []byte, birth uint64) {
+// add counts one more pin of the pair of this birth, which lies at key. tentative:
+// that rests on what is not durable yet.
+func (p *pins) add(key []byte, birth uint64, tentative bool) {
 	e := p.byBirth[birth]
 	if e == nil {
 		e = &pin{birth: birth, key: string(key)}
@@ -38,6 +41,9 @@ func (p *pins) add(key []byte, birth uint64) {
 		p.byKey[e.key] = e
 	}
 	e.count++
+	if tentative {
+		p.journal = append(p.journal, pinStep{pin: e, added: true})
+	}
 }
 
 // drop takes n pins back; last says that none is left, and key where the pair is.
@@ -88,7 +94,7 @@ func (p *pins) within(start, end []byte) [][]byte {
 // moved says that the pair of key, if it is pinned, has another key.
 func (p *pins) moved(key, to []byte) {
 	if e := p.byKey[string(key)]; e != nil {
-		p.journal = append(p.journal, pinMove{e, e.key})
+		p.journal = append(p.journal, pinStep{pin: e, from: e.key})
 		p.setKey(e, string(to))
 	}
 }
@@ -107,7 +113,11 @@ func (p *pins) mark() int { return len(p.journal) }
 
 func (p *pins) rewind(mark int) {
 	for i := len(p.journal) - 1; i >= mark; i-- {
-		p.setKey(p.journal[i].pin, p.journal[i].from)
+		if step := &p.journal[i]; step.added {
+			p.drop(step.pin.birth, 1)
+		} else {
+			p.setKey(step.pin, step.from)
+		}
 	}
 	p.journal = p.journal[:mark]
 }

@@ -40,8 +40,11 @@ func (db *DB) read(f func(s *state) error) error {
 
 // readError makes a missing block what it is to a client.
 func readError(err error) error {
-	if errors.Is(err, lbs.ErrNoBlock) {
+	switch {
+	case errors.Is(err, lbs.ErrNoBlock):
 		return fmt.Errorf("%w: %w", kv.ErrCorrupt, err)
+	case errors.Is(err, lbs.ErrClosed):
+		return fmt.Errorf("%w: %w", kv.ErrClosed, err)
 	}
 	return err
 }

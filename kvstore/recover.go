@@ -192,7 +192,7 @@ func (r *recovery) record(t *item.Trailer, each func(*item.Op) error) error {
 	if err := r.db.log.ReadAt(b, block, offset); err != nil {
 		return r.unread("commit record", block, offset, err)
 	}
-	if err := item.Record(b, each); err != nil {
+	if err := item.Record(b, t.RecordCRC, each); err != nil {
 		return r.damaged("commit record", block, offset, err)
 	}
 	return nil

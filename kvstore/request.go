@@ -22,6 +22,8 @@ type request struct {
 
 	result  kv.Result
 	err     error
+	grows   bool // needs room that deleting does not give back
+	from    int  // size of the batch when it was begun
 	changes []kv.Change
 }
 

@@ -103,34 +103,58 @@ func (s *session) Pin(ctx context.Context, key []byte, birth kv.Stamp) error {
 	if err := s.open(); err != nil {
 		return err
 	}
-	found, err := s.db.pin(appendKey(nil, kv.User, key), uint64(birth))
-	if err != nil {
+	if err := s.db.pin(appendKey(nil, kv.User, key), uint64(birth)); err != nil {
 		return err
 	}
-	if !found {
-		// What has taken the pair away may not be durable yet.
-		if err := s.db.barrier(); err != nil {
-			return err
-		}
-		return kv.ErrNotFound
-	}
 	s.mu.Lock()
-	s.mu.pins[birth]++
+	closed := s.mu.closed
+	if !closed {
+		s.mu.pins[birth]++
+	}
 	s.mu.Unlock()
+	if closed {
+		return errors.Join(kv.ErrClosed, s.db.unpin(uint64(birth), 1))
+	}
 	return nil
 }
 
-// pin counts a pin of the pair of this birth, if it is there as of the last
-// transaction that was evaluated.
-func (db *DB) pin(key []byte, birth uint64) (found bool, err error) {
+// pin counts a pin of the pair of this birth. Where all that was evaluated is
+// durable that is done at once; else in the writer's order, and again if what it
+// was evaluated on is refused.
+func (db *DB) pin(key []byte, birth uint64) error {
+	if done, err := db.pinNow(key, birth); done || err != nil {
+		return err
+	}
+	_, err := db.commit(&request{internal: func(w *writer) error {
+		found, err := w.holdsBirth(key, birth)
+		if err == nil && !found {
+			err = kv.ErrNotFound
+		}
+		if err == nil {
+			w.db.pins.add(key, birth, true)
+		}
+		return err
+	}})
+	return err
+}
+
+func (db *DB) pinNow(key []byte, birth uint64) (done bool, err error) {
 	db.evaluating.Lock()
 	defer db.evaluating.Unlock()
-	p, found, err := db.writer.lookup(key)
-	if err != nil || !found || p.birth != birth {
-		return false, err
+	if db.writer.undurable.Load() {
+		return false, nil
 	}
-	db.pins.add(key, birth)
-	return true, nil
+	done, err = db.writer.holdsBirth(key, birth)
+	if done {
+		db.pins.add(key, birth, false)
+	}
+	return done, err
+}
+
+// holdsBirth says whether a key has the pair of this birth.
+func (w *writer) holdsBirth(key []byte, birth uint64) (bool, error) {
+	p, found, err := w.lookup(key)
+	return found && p.birth == birth, err
 }
 
 // Unpin takes one pin back.
@@ -176,19 +200,25 @@ func (s *session) Observe(o kv.Observer) error {
 	if err := s.open(); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	again := s.mu.observing || s.mu.closed
-	s.mu.observing = true
-	s.mu.Unlock()
-	if again {
-		return fmt.Errorf("observe: %w", kv.ErrInvalid)
+	if err := s.beginObserving(o); err != nil {
+		return err
 	}
+	return s.db.barrier()
+}
+
+func (s *session) beginObserving(o kv.Observer) error {
 	h := s.db.hub
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.observing || s.mu.closed {
+		return fmt.Errorf("observe: %w", kv.ErrInvalid)
+	}
+	s.mu.observing = true
 	h.mu.observers[s] = o
-	h.mu.Unlock()
 	s.db.listeners.Add(1)
-	return s.db.barrier()
+	return nil
 }
 
 // Mark asks for the next change of a key.
@@ -300,23 +330,39 @@ func (s *session) Stage(ctx context.Context, data []byte) (kv.Staged, error) {
 	}
 	s.mu.Unlock()
 	if len(data) == 0 {
-		return s.keepStaged(stagedChunk{}), nil
+		return s.keepStaged(stagedChunk{})
 	}
 	refs, held, err := s.db.writeChunks(c.blob, c.number, data)
 	if err != nil {
 		return kv.Staged{}, err
 	}
 	c.ref, c.held = refs[0], held[0]
-	return s.keepStaged(c), nil
+	return s.keepStaged(c)
 }
 
-// keepStaged gives staged data a name.
-func (s *session) keepStaged(c stagedChunk) kv.Staged {
+// keepStaged gives staged data a name. A session that has ended meanwhile keeps
+// nothing.
+func (s *session) keepStaged(c stagedChunk) (kv.Staged, error) {
 	id := s.db.stagedIDs.Add(1)
+	if !s.giveStaged(map[uint64]stagedChunk{id: c}) {
+		return kv.Staged{}, kv.ErrClosed
+	}
+	return kv.Staged{ID: id, Bytes: c.bytes()}, nil
+}
+
+// giveStaged hands chunks, with their holds, to the session, or lets go of them if
+// it has ended.
+func (s *session) giveStaged(chunks map[uint64]stagedChunk) bool {
 	s.mu.Lock()
-	s.mu.staged[id] = c
-	s.mu.Unlock()
-	return kv.Staged{ID: id, Bytes: c.bytes()}
+	defer s.mu.Unlock()
+	for id, c := range chunks {
+		if s.mu.closed {
+			s.db.space.releaseStaged(&c)
+		} else {
+			s.mu.staged[id] = c
+		}
+	}
+	return !s.mu.closed
 }
 
 // bytes is how much data there is; an empty piece is in no chunk.
@@ -337,43 +383,19 @@ func (s *session) Unstage(staged []kv.Staged) {
 	s.mu.run = 0
 }
 
-// takeStaged turns the staged data of an effect into a blob, if it is the chunks
-// of one from its beginning, or else into the effect's value.
-func (s *session) takeStaged(r *request, i int, seen map[uint64]bool) error {
-	e := &r.txn.Effects[i]
-	chunks, size, err := s.stagedChunks(e.Staged, seen)
-	if err != nil {
-		return fmt.Errorf("effect %d: %w", i, err)
-	}
-	if e.Op == kv.Put && size > kv.InlineBytesMax && isBlob(chunks) {
-		staged := stagedBlob{blob: item.Blob{ID: chunks[0].blob, Size: size, ChunkBytes: kv.ChunkBytes}}
-		for _, c := range chunks {
-			staged.refs = append(staged.refs, c.ref)
-		}
-		r.setBlob(i, staged)
-		return nil
-	}
-	e.Value = make([]byte, 0, size)
-	for _, c := range chunks {
-		data, err := s.db.cache.chunk(c.ref, c.blob, c.number)
-		if err != nil {
-			return err
-		}
-		e.Value = append(e.Value, data...)
-	}
-	return nil
-}
-
-// stagedChunks finds what the names stand for, each at most once.
-func (s *session) stagedChunks(staged []kv.Staged, seen map[uint64]bool) (chunks []stagedChunk, size int64, err error) {
+// takeStaged takes what the names stand for away from the session: a commit owns
+// it, with its holds, until it gives it back.
+func (s *session) takeStaged(staged []kv.Staged, taken map[uint64]stagedChunk) (chunks []stagedChunk, size int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.mu.run = 0
 	for _, g := range staged {
 		c, ok := s.mu.staged[g.ID]
-		if !ok || seen[g.ID] || c.bytes() != g.Bytes {
+		if !ok || c.bytes() != g.Bytes {
 			return nil, 0, fmt.Errorf("staged data %d is unknown, or used twice: %w", g.ID, kv.ErrInvalid)
 		}
-		seen[g.ID] = true
+		delete(s.mu.staged, g.ID)
+		taken[g.ID] = c
 		if g.Bytes > 0 {
 			chunks = append(chunks, c)
 			size += g.Bytes
@@ -400,6 +422,9 @@ func (s *session) Reserve(ctx context.Context, n int64) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.mu.closed {
+		return kv.ErrClosed
+	}
 	n = max(n, -s.mu.reserved)
 	if err := s.db.space.reserve(n); err != nil {
 		return err
@@ -457,5 +482,9 @@ func (db *DB) dropOrphans() error {
 		w.emit(&item.Op{Kind: item.OpDeleteRange, Key: start, End: end, Version: w.db.clock.draw(1)})
 		return nil
 	}})
+	if errors.Is(err, kv.ErrNoSpace) {
+		db.logger.Warn("no room to delete what was unlinked while open; the next opening will", "error", err)
+		return nil
+	}
 	return err
 }

@@ -45,10 +45,23 @@ func (db *DB) commitFor(s *session, txn *kv.Txn) (kv.Result, error) {
 		return kv.Result{}, err
 	}
 	r := &request{txn: txn, session: s}
-	used, err := r.takeStaged()
-	if err != nil {
-		return kv.Result{}, err
+	taken, err := r.takeStaged()
+	var result kv.Result
+	if err == nil {
+		result, err = db.commitStaged(r)
 	}
+	if err != nil && len(taken) > 0 {
+		s.giveStaged(taken)
+		return result, err
+	}
+	for _, c := range taken {
+		db.space.releaseStaged(&c)
+	}
+	return result, err
+}
+
+// commitStaged commits a request whose staged data it owns.
+func (db *DB) commitStaged(r *request) (kv.Result, error) {
 	held, err := db.stageValues(r)
 	defer func() {
 		for _, first := range held {
@@ -58,17 +71,12 @@ func (db *DB) commitFor(s *session, txn *kv.Txn) (kv.Result, error) {
 	if err != nil {
 		return kv.Result{}, err
 	}
-	result, err := db.commit(r)
-	if err == nil && len(used) > 0 {
-		s.Unstage(used)
-	}
-	return result, err
+	return db.commit(r)
 }
 
 // takeStaged puts staged data in the place of values, in a copy of the
-// transaction, and answers all that was used.
-func (r *request) takeStaged() (used []kv.Staged, err error) {
-	seen := make(map[uint64]bool)
+// transaction, and answers all that it took from the session, also with an error.
+func (r *request) takeStaged() (taken map[uint64]stagedChunk, err error) {
 	for i := range r.txn.Effects {
 		staged := r.txn.Effects[i].Staged
 		if len(staged) == 0 {
@@ -77,17 +85,47 @@ func (r *request) takeStaged() (used []kv.Staged, err error) {
 		if r.session == nil {
 			return nil, fmt.Errorf("staged data without a session: %w", kv.ErrInvalid)
 		}
-		if len(used) == 0 {
+		if taken == nil {
+			taken = make(map[uint64]stagedChunk)
 			own := *r.txn
 			own.Effects = slices.Clone(r.txn.Effects)
 			r.txn = &own
 		}
-		if err := r.session.takeStaged(r, i, seen); err != nil {
-			return nil, err
+		chunks, size, err := r.session.takeStaged(staged, taken)
+		if err == nil {
+			err = r.useStaged(i, chunks, size)
 		}
-		used = append(used, staged...)
+		if err != nil {
+			return taken, fmt.Errorf("effect %d: %w", i, err)
+		}
 	}
-	return used, nil
+	return taken, nil
+}
+
+// useStaged makes staged chunks the blob of an effect, if they are one from its
+// beginning, or else the effect's value.
+func (r *request) useStaged(i int, chunks []stagedChunk, size int64) error {
+	e := &r.txn.Effects[i]
+	if e.Op == kv.Put && size > kv.InlineBytesMax && isBlob(chunks) {
+		staged := stagedBlob{blob: item.Blob{ID: chunks[0].blob, Size: size, ChunkBytes: kv.ChunkBytes}}
+		for _, c := range chunks {
+			staged.refs = append(staged.refs, c.ref)
+		}
+		r.setBlob(i, staged)
+		return nil
+	}
+	if size > kv.ValueBytesMax {
+		return kv.ErrTooLarge
+	}
+	e.Value = make([]byte, 0, size)
+	for _, c := range chunks {
+		data, err := r.session.db.cache.chunk(c.ref, c.blob, c.number)
+		if err != nil {
+			return err
+		}
+		e.Value = append(e.Value, data...)
+	}
+	return nil
 }
 
 func (r *request) setBlob(i int, b stagedBlob) {

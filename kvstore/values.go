@@ -2,6 +2,7 @@ package kvstore
 
 import (
 	"bytes"
+	"cmp"
 
 	"kivaloo/kvstore/delta"
 	"kivaloo/kvstore/item"
@@ -34,7 +35,7 @@ func (w *writer) change(r *request, e *kv.Effect, p *pair, found bool, c kv.Chan
 	w.putPair(w.key, p, found, setMeta, s)
 	c.Op, c.Version, c.Birth = kv.Changed, kv.Stamp(s), kv.Stamp(p.birth)
 	if !found {
-		c.Op = kv.Created
+		c.Op, c.Birth = kv.Created, kv.Stamp(cmp.Or(p.birth, s))
 	}
 	w.note(r, e.Space, c)
 }

@@ -3,6 +3,8 @@ package kvstore
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"kivaloo/kvstore/btree"
@@ -44,13 +46,15 @@ type writer struct {
 	flushed  chan flushResult // closed by the flusher
 
 	// The log as of the last append that was flushed.
-	next    uint64
-	last    uint64
-	number  uint64
-	root    item.RootPlace
-	redo    uint64
-	dirty   bool // a commit or ROOT has no later append to prove it yet
-	failure error
+	next   uint64
+	last   uint64
+	number uint64
+	root   item.RootPlace
+	redo   uint64
+	dirty  bool // a commit or ROOT has no later append to prove it yet
+	// undurable says that the working state is ahead of the published one.
+	undurable atomic.Bool
+	failure   error
 	// stopping says that the writer is to end when nothing is left to do.
 	stopping bool
 
@@ -141,10 +145,15 @@ func (w *writer) evaluateTaken() {
 		w.evaluate(w.requests[n])
 		n++
 	}
+	w.noteUndurable()
 	w.db.evaluating.Unlock()
 	rest := copy(w.requests, w.requests[n:])
 	clear(w.requests[rest:])
 	w.requests = w.requests[:rest]
+}
+
+func (w *writer) noteUndurable() {
+	w.undurable.Store(w.flushing != nil || w.open.record.Count() > 0)
 }
 
 // slowed says whether writers must wait for the checkpoint: the log since the
@@ -236,8 +245,9 @@ func (w *writer) succeed(b *batch, next uint64) {
 	}
 	w.db.pins.settle(b.pins)
 	w.publish(b.after, b.version)
+	w.noteUndurable()
 	if w.open.first != next {
-		w.reevaluate(nil)
+		w.reevaluate(w.open.requests)
 	}
 	if len(w.open.requests) > 0 || len(w.jobs) > 0 {
 		w.startFlush() // keep the disk busy before telling anybody
@@ -262,18 +272,19 @@ func (w *writer) answer(b *batch) {
 	w.db.hub.deliver(b.requests)
 }
 
-// refuse answers that there is no room to all that needs room, and evaluates the
-// rest, and what was evaluated on top, again.
+// refuse answers that there is no room to all that needs room. The rest is
+// evaluated again, alone, so that what does need room cannot take it along once
+// more; what was evaluated on top waits its turn again.
 func (w *writer) refuse(b *batch, err error) {
 	w.db.space.low.Store(true)
 	w.db.checkpoint.poke()
 	var again []*request
 	for _, r := range b.requests {
-		if r.txn != nil && r.err == nil && grows(r.txn) {
+		if r.err == nil && (!b.grows || r.grows) {
 			r.fail(fromLog(err))
-			continue
+		} else {
+			again = append(again, r)
 		}
-		again = append(again, r)
 	}
 	for _, j := range b.jobs {
 		if b.grows && !j.grows {
@@ -282,19 +293,14 @@ func (w *writer) refuse(b *batch, err error) {
 		}
 		j.done <- fromLog(err)
 	}
-	if !b.grows && len(again) > 0 {
-		for _, r := range again {
-			r.fail(fromLog(err))
-		}
-		again = nil
-	}
+	w.requests = append(slices.Clone(w.open.requests), w.requests...)
 	w.reevaluate(again)
 }
 
-// reevaluate evaluates the given requests and those of the open batch again, on
-// top of what is durable.
-func (w *writer) reevaluate(first []*request) {
-	again := append(first, w.open.requests...)
+// reevaluate evaluates requests again, on top of what is durable. What does not
+// fit into the batch waits for the next one.
+func (w *writer) reevaluate(again []*request) {
+	again = slices.Clone(again)
 	durable := w.db.state.Load()
 	w.db.evaluating.Lock()
 	defer w.db.evaluating.Unlock()
@@ -302,9 +308,12 @@ func (w *writer) reevaluate(first []*request) {
 	w.db.pins.rewind(0)
 	w.open.reset(w.next, w.base())
 	w.written = w.open.first
-	for _, r := range again {
-		w.evaluate(r)
+	for len(again) > 0 && !w.open.full() {
+		w.evaluate(again[0])
+		again = again[1:]
 	}
+	w.requests = append(again, w.requests...)
+	w.noteUndurable()
 }
 
 // resetWorking makes the writer go on from a durable delta.

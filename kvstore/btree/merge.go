@@ -60,6 +60,8 @@ type Options struct {
 	// BudgetBytes has the merge stop after about so many bytes of new pages; 0
 	// means no limit. At least one change is merged.
 	BudgetBytes int
+	// Stop, if not nil, has the merge stop as if its budget were used up.
+	Stop func() bool
 	// PageBytes is the longest a page should be, 0 meaning PageBytesDefault. A
 	// page that holds one large entry is longer, at most page.BytesMax.
 	PageBytes int

@@ -119,7 +119,8 @@ func (m *merger) dueIn(level int, high []byte) bool {
 // usedUp stops the merge once the budget is spent. From then on nothing is due,
 // and what is not yet rewritten stays as it is.
 func (m *merger) usedUp() bool {
-	if m.opts.BudgetBytes <= 0 || m.spent < m.opts.BudgetBytes {
+	spent := m.opts.BudgetBytes > 0 && m.spent >= m.opts.BudgetBytes
+	if !spent && (m.opts.Stop == nil || !m.opts.Stop()) {
 		return false
 	}
 	m.stopped = true

@@ -115,7 +115,7 @@
 //	88  8  redo point of that ROOT
 //	96  8  highest stamp drawn
 //	104 4  offset of the commit record in the append, 2^32-1 if there is none
-//	108 4  zero
+//	108 4  CRC of the commit record, as in its bytes 4 to 8; 0 if there is none
 //	112 8  number of this append, growing by one
 //	120 8  zero
 package item

@@ -50,7 +50,7 @@ func testRoot() *Root {
 
 func testTrailer() *Trailer {
 	return &Trailer{
-		Store: [16]byte{1, 2, 3}, Number: 3, First: 12, Previous: 11, Redo: 4, Stamp: 99, Record: 64, Clean: true,
+		Store: [16]byte{1, 2, 3}, Number: 3, First: 12, Previous: 11, Redo: 4, Stamp: 99, Record: 64, RecordCRC: 7, Clean: true,
 		Root: RootPlace{Block: [2]uint64{8, 9}, Offset: [2]uint32{64, 0}, Bytes: 200, CRC: 5},
 	}
 }
@@ -90,7 +90,7 @@ func TestNewerVersionIsToldFromDamage(t *testing.T) {
 	for name, decode := range map[string]func() error{
 		"trailer": func() error { _, err := DecodeTrailer(later(payload[len(payload)-TrailerBytes:])); return err },
 		"ROOT":    func() error { _, err := DecodeRoot(later(testRoot().Append(nil)), 0); return err },
-		"record":  func() error { return Record(later(testRecord()), nil) },
+		"record":  func() error { return recordOf(later(testRecord()), nil) },
 		"chunk": func() error {
 			_, err := Chunk(later(AppendChunk(nil, 1, 2, []byte("data"))), page.Ref{}, 1, 2)
 			return err
@@ -102,7 +102,7 @@ func TestNewerVersionIsToldFromDamage(t *testing.T) {
 	}
 	torn := later(testRecord())
 	torn[len(torn)-1] ^= 1
-	if err := Record(torn, nil); errors.Is(err, ErrVersion) || !errors.Is(err, ErrBad) {
+	if err := recordOf(torn, nil); errors.Is(err, ErrVersion) || !errors.Is(err, ErrBad) {
 		t.Errorf("a record that is damaged as well: %v", err)
 	}
 }
@@ -114,9 +114,18 @@ func later(b []byte) []byte {
 	return b
 }
 
+// recordOf reads a record by the CRC that it carries itself.
+func recordOf(b []byte, each func(*Op) error) error {
+	crc := uint32(0)
+	if len(b) >= headerBytes {
+		crc = StoredCRC(b)
+	}
+	return Record(b, crc, each)
+}
+
 func TestRecordRoundTrip(t *testing.T) {
 	var got []Op
-	if err := Record(testRecord(), func(op *Op) error { got = append(got, *op); return nil }); err != nil {
+	if err := recordOf(testRecord(), func(op *Op) error { got = append(got, *op); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	want := testOps()
@@ -143,7 +152,7 @@ func TestRecordRewind(t *testing.T) {
 	r.Add(&ops[1])
 	r.Rewind(m)
 	n := 0
-	if err := Record(r.AppendTo(nil), func(*Op) error { n++; return nil }); err != nil || n != 1 {
+	if err := recordOf(r.AppendTo(nil), func(*Op) error { n++; return nil }); err != nil || n != 1 {
 		t.Errorf("%d operations, %v", n, err)
 	}
 }
@@ -197,12 +206,12 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 	chunk := AppendChunk(nil, 7, 1, []byte("data"))
 	root := testRoot().Append(nil)
 	ref := page.Ref{Place: page.Place{Bytes: uint32(len(chunk))}, CRC: StoredCRC(chunk)}
-	rootCRC := StoredCRC(root)
+	rootCRC, recordCRC := StoredCRC(root), StoredCRC(testRecord())
 	items := map[string]struct {
 		bytes  []byte
 		decode func(b []byte) error
 	}{
-		"record":  {testRecord(), func(b []byte) error { return Record(b, func(*Op) error { return nil }) }},
+		"record":  {testRecord(), func(b []byte) error { return Record(b, recordCRC, func(*Op) error { return nil }) }},
 		"chunk":   {chunk, func(b []byte) error { _, err := Chunk(b, ref, 7, 1); return err }},
 		"root":    {root, func(b []byte) error { _, err := DecodeRoot(b, rootCRC); return err }},
 		"trailer": {payload[len(payload)-TrailerBytes:], func(b []byte) error { _, err := DecodeTrailer(b); return err }},
@@ -234,12 +243,12 @@ func fix(b []byte, magic uint32) []byte {
 func FuzzRecord(f *testing.F) {
 	f.Add(testRecord())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		Record(b, func(*Op) error { return nil })
+		recordOf(b, func(*Op) error { return nil })
 		var again RecordBuilder
 		again.Reset(0)
-		err := Record(fix(b, magicRecord), func(op *Op) error { again.Add(op); return nil })
+		err := recordOf(fix(b, magicRecord), func(op *Op) error { again.Add(op); return nil })
 		if err == nil {
-			if err := Record(again.AppendTo(nil), func(*Op) error { return nil }); err != nil {
+			if err := recordOf(again.AppendTo(nil), func(*Op) error { return nil }); err != nil {
 				t.Errorf("encoded again: %v", err)
 			}
 		}

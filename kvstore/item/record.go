@@ -131,12 +131,15 @@ func (r *RecordBuilder) AppendTo(dst []byte) []byte {
 	return append(dst, r.buf...)
 }
 
-// Record calls each for the operations of the record at the beginning of b. The
-// operation is overwritten by the next one.
-func Record(b []byte, each func(*Op) error) error {
+// Record calls each for the operations of the record at the beginning of b, which
+// must have the given CRC. The operation is overwritten by the next one.
+func Record(b []byte, crc uint32, each func(*Op) error) error {
 	b, err := check(b, magicRecord, recordHeaderBytes)
 	if err != nil {
 		return err
+	}
+	if got := StoredCRC(b); got != crc {
+		return fmt.Errorf("%w: commit record of CRC %08x, expected %08x", ErrBad, got, crc)
 	}
 	count, base := le.Uint32(b[16:]), le.Uint64(b[24:])
 	d := decoder{b: b[recordHeaderBytes:]}

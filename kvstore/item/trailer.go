@@ -32,14 +32,17 @@ type Trailer struct {
 	Redo     uint64
 	Stamp    uint64
 	Record   uint32 // offset of the commit record, if HasRecord
-	Clean    bool   // a clean stop: nothing comes after, nothing is to be replayed
+	// RecordCRC binds the record to this append: another one, however well
+	// formed, was not written here.
+	RecordCRC uint32
+	Clean     bool // a clean stop: nothing comes after, nothing is to be replayed
 }
 
 // HasRecord says whether the append holds a commit record.
 func (t *Trailer) HasRecord() bool { return t.Record != noOffset }
 
 // NoRecord marks the append as one without a commit record.
-func (t *Trailer) NoRecord() { t.Record = noOffset }
+func (t *Trailer) NoRecord() { t.Record, t.RecordCRC = noOffset, 0 }
 
 // AppendTrailer ends an append: body is what it holds so far, from its first
 // byte on. It pads body so that the trailer comes to lie right before the last
@@ -69,6 +72,7 @@ func AppendTrailer(body []byte, t *Trailer, blockBytes int) []byte {
 	le.PutUint64(b[88:], t.Redo)
 	le.PutUint64(b[96:], t.Stamp)
 	le.PutUint32(b[104:], t.Record)
+	le.PutUint32(b[108:], t.RecordCRC)
 	le.PutUint64(b[112:], t.Number)
 	seal(b, magicTrailer)
 	return body
@@ -95,15 +99,16 @@ func DecodeTrailer(b []byte) (*Trailer, error) {
 		return nil, fmt.Errorf("%w: trailer of %d bytes", ErrBad, len(b))
 	}
 	t := &Trailer{
-		Number:   le.Uint64(b[112:]),
-		First:    le.Uint64(b[32:]),
-		Previous: le.Uint64(b[40:]),
-		Bytes:    le.Uint32(b[48:]),
-		CRC:      le.Uint32(b[52:]),
-		Redo:     le.Uint64(b[88:]),
-		Stamp:    le.Uint64(b[96:]),
-		Record:   le.Uint32(b[104:]),
-		Clean:    b[13]&1 != 0,
+		Number:    le.Uint64(b[112:]),
+		First:     le.Uint64(b[32:]),
+		Previous:  le.Uint64(b[40:]),
+		Bytes:     le.Uint32(b[48:]),
+		CRC:       le.Uint32(b[52:]),
+		Redo:      le.Uint64(b[88:]),
+		Stamp:     le.Uint64(b[96:]),
+		Record:    le.Uint32(b[104:]),
+		RecordCRC: le.Uint32(b[108:]),
+		Clean:     b[13]&1 != 0,
 	}
 	copy(t.Store[:], b[16:32])
 	t.Root = RootPlace{
