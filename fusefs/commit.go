@@ -142,7 +142,11 @@ func (fs *fileSystem) committed(ctx context.Context, f *file) error {
 	if err := fs.pin(ctx, f); err != nil && !errors.Is(err, kv.ErrNotFound) {
 		return err
 	} else if err != nil {
-		fs.orphaned(f)
+		// Deleted before it could be pinned: nothing of it is left but the buffer.
+		f.mu.Lock()
+		f.state = unnamed
+		f.mu.Unlock()
+		fs.detach(f.n)
 	}
 	return nil
 }

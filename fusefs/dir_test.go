@@ -64,10 +64,6 @@ func TestLargeDirectory(t *testing.T) {
 	}
 	close(stop)
 	creators.Wait()
-	m.sh("rm -rf dir")
-	if keys := m.call("Keys", "dir").Keys; len(keys) > 0 {
-		t.Errorf("rm -rf left %d keys", len(keys))
-	}
 }
 
 func TestListingContinuesAnywhere(t *testing.T) {
@@ -126,7 +122,7 @@ func TestForgetLeadsBackToTheRoot(t *testing.T) {
 		t.Skip("needs root to drop the kernel's caches")
 	}
 	m := newMount(t)
-	m.sh("mkdir -p a/b/c; for i in $(seq 100); do echo $i > a/b/c/$i; done; mv a/b a/d; rm a/d/c/5?; find . | xargs stat > /dev/null")
+	m.sh("mkdir -p a/b/c; for i in $(seq 100); do echo $i > a/b/c/$i; done; mv a/b a/d; rm a/d/c/5?; echo x > t; mv t a/d/c/1; mv a/d/c/2 a/d/c/3; find . | xargs stat > /dev/null")
 	if n := m.call("Nodes", 0).Count; n < 50 {
 		t.Errorf("only %d nodes", n)
 	}

@@ -120,6 +120,9 @@ func (fs *fileSystem) get(ctx context.Context, f *file, req kv.GetRequest) (kv.P
 		if err == nil || !errors.Is(err, errMoved) {
 			return pair, err
 		}
+		if try > commitTriesMax {
+			return kv.Pair{}, syscall.ESTALE
+		}
 		if err := fs.relocate(ctx, f, try); err != nil {
 			return kv.Pair{}, err
 		}
@@ -152,6 +155,8 @@ func (fs *fileSystem) getOnce(ctx context.Context, f *file, req kv.GetRequest) (
 	case state == fresh:
 		fs.adopt(ctx, f, &pair)
 		return kv.Pair{}, errMoved
+	case !found && state == orphan:
+		return kv.Pair{}, syscall.ESTALE // its last close has come in between
 	case !found:
 		return kv.Pair{}, errMoved
 	}
@@ -215,9 +220,6 @@ func (fs *fileSystem) orphaned(f *file) {
 	switch f.state {
 	case stored:
 		f.state = orphan
-		if f.pin == 0 {
-			f.state = unnamed
-		}
 	case fresh:
 		f.state = unnamed
 	}

@@ -139,10 +139,12 @@ func oneOfMany(m *mount, rng *rand.Rand) error {
 	}
 }
 
-// isLostRace says that an error is one that a local filesystem gives too when
-// others are at the same names.
+// isLostRace says that an error is one of those that come when others are at the
+// same names: what a local filesystem gives too, and ESTALE, when a name that was
+// looked up is removed before it is opened, twice in a row (the kernel tries again
+// once).
 func isLostRace(err error) bool {
-	for _, errno := range []unix.Errno{unix.ENOENT, unix.EEXIST, unix.ENOTEMPTY, unix.ENOTDIR, unix.EISDIR} {
+	for _, errno := range []unix.Errno{unix.ENOENT, unix.EEXIST, unix.ENOTEMPTY, unix.ENOTDIR, unix.EISDIR, unix.ESTALE} {
 		if errors.Is(err, errno) {
 			return true
 		}
