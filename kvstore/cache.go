@@ -15,7 +15,8 @@ import (
 // A cache keeps pages and chunks that were read and found right. What lies at a
 // place never changes and no place is used twice, so nothing in it is ever stale.
 // It is bounded by bytes, evicts by the clock algorithm, and reads each item once
-// however many ask for it. Safe for concurrent use.
+// however many ask for it. What is in it is found without a lock. Safe for
+// concurrent use.
 type cache struct {
 	log    lbs.Store
 	shards [cacheShards]cacheShard
@@ -27,6 +28,8 @@ const (
 
 	// slotBytes is about what a page takes beside its bytes.
 	slotBytes = 256
+	// bucketBytes is the cache's size for each bucket: a typical page.
+	bucketBytes = 4096
 )
 
 type cacheKey struct {
@@ -34,22 +37,28 @@ type cacheKey struct {
 	offset uint32
 }
 
+// A cacheShard is a hash table of chains. Readers follow the chains without the
+// lock: a slot that is taken out still leads to those behind it.
 type cacheShard struct {
+	buckets  []atomic.Pointer[slot]
+	bytesMax int64
+
 	mu struct {
 		sync.Mutex // held neither while reading nor while checking
-		slots      map[cacheKey]*slot
 		ring       []*slot
 		hand       int
+		count      int
 		bytes      int64
 	}
-	bytesMax int64
 }
 
 // A slot holds one item. loaded is closed by who reads it, after which page, chunk
-// and err do not change.
+// and err do not change; ready spares those who come later the channel's lock.
 type slot struct {
 	key    cacheKey
 	ref    page.Ref
+	next   atomic.Pointer[slot] // in its bucket
+	ready  atomic.Bool
 	loaded chan struct{}
 	page   *page.Page
 	chunk  []byte
@@ -63,14 +72,29 @@ func newCache(log lbs.Store, bytes int64) *cache {
 	c := &cache{log: log}
 	for i := range c.shards {
 		c.shards[i].bytesMax = bytes / cacheShards
-		c.shards[i].mu.slots = make(map[cacheKey]*slot)
+		c.shards[i].buckets = make([]atomic.Pointer[slot], max(16, bytes/cacheShards/bucketBytes))
 	}
 	return c
 }
 
-func (c *cache) shard(k cacheKey) *cacheShard {
+func (k cacheKey) hash() uint64 {
 	h := (k.block*0x9e3779b97f4a7c15 + uint64(k.offset)) * 0x9e3779b97f4a7c15
-	return &c.shards[h>>32%cacheShards]
+	return h ^ h>>32
+}
+
+func (c *cache) shard(k cacheKey) *cacheShard { return &c.shards[k.hash()%cacheShards] }
+
+func (sh *cacheShard) bucket(k cacheKey) *atomic.Pointer[slot] {
+	return &sh.buckets[k.hash()/cacheShards%uint64(len(sh.buckets))]
+}
+
+// find answers the slot of a key, or nil. It takes no lock.
+func (sh *cacheShard) find(k cacheKey) *slot {
+	s := sh.bucket(k).Load()
+	for s != nil && s.key != k {
+		s = s.next.Load()
+	}
+	return s
 }
 
 // Page implements btree.Source.
@@ -118,26 +142,30 @@ func corrupt(what string, ref page.Ref, err error) error {
 func (c *cache) get(ref page.Ref, open func(s *slot, raw []byte) error) (*slot, error) {
 	key := cacheKey{ref.Block, ref.Offset}
 	sh := c.shard(key)
-	sh.mu.Lock()
-	s, ok := sh.mu.slots[key]
-	if !ok {
-		s = &slot{key: key, ref: ref, loaded: make(chan struct{}), bytes: int64(ref.Bytes) + slotBytes}
-		sh.add(s)
+	s := sh.find(key)
+	if s == nil {
+		added := &slot{key: key, ref: ref, loaded: make(chan struct{}), bytes: int64(ref.Bytes) + slotBytes}
+		if s = sh.addUnlessThere(added); s == added {
+			return c.loadInto(sh, s, ref, open)
+		}
 	}
-	sh.mu.Unlock()
-	if ok && s.ref != ref {
+	if s.ref != ref {
 		// Two references to one place: at most one is right, and its bytes tell.
 		s = &slot{loaded: make(chan struct{})}
 		c.load(s, ref, open)
 		return s, s.err
 	}
-	if ok {
+	if !s.ready.Load() {
 		<-s.loaded
-		if !s.used.Load() {
-			s.used.Store(true)
-		}
-		return s, s.err
 	}
+	if !s.used.Load() {
+		s.used.Store(true)
+	}
+	return s, s.err
+}
+
+// loadInto reads an item into a slot that others wait for already.
+func (c *cache) loadInto(sh *cacheShard, s *slot, ref page.Ref, open func(s *slot, raw []byte) error) (*slot, error) {
 	c.load(s, ref, open)
 	if s.err != nil {
 		sh.mu.Lock()
@@ -148,7 +176,10 @@ func (c *cache) get(ref page.Ref, open func(s *slot, raw []byte) error) (*slot, 
 }
 
 func (c *cache) load(s *slot, ref page.Ref, open func(s *slot, raw []byte) error) {
-	defer close(s.loaded)
+	defer func() {
+		s.ready.Store(true)
+		close(s.loaded)
+	}()
 	c.reads.Add(1)
 	raw := make([]byte, ref.Bytes)
 	if s.err = c.log.ReadAt(raw, ref.Block, int(ref.Offset)); s.err == nil {
@@ -156,14 +187,23 @@ func (c *cache) load(s *slot, ref page.Ref, open func(s *slot, raw []byte) error
 	}
 }
 
-// add makes room for a slot and takes it in.
-func (sh *cacheShard) add(s *slot) {
+// addUnlessThere takes a slot in, or answers the one that has its key.
+func (sh *cacheShard) addUnlessThere(s *slot) *slot {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if there := sh.find(s.key); there != nil {
+		return there
+	}
 	sh.mu.bytes += s.bytes
 	for sh.mu.bytes > sh.bytesMax && len(sh.mu.ring) > 0 {
 		sh.evict()
 	}
-	sh.mu.slots[s.key] = s
+	bucket := sh.bucket(s.key)
+	s.next.Store(bucket.Load())
+	bucket.Store(s)
+	sh.mu.count++
 	sh.mu.ring = append(sh.mu.ring, s)
+	return s
 }
 
 // evict moves the clock's hand to a slot not used since it last came by.
@@ -195,9 +235,14 @@ func (sh *cacheShard) remove(s *slot) {
 		return
 	}
 	s.gone = true
-	delete(sh.mu.slots, s.key)
+	link := sh.bucket(s.key)
+	for link.Load() != s {
+		link = &link.Load().next
+	}
+	link.Store(s.next.Load())
+	sh.mu.count--
 	sh.mu.bytes -= s.bytes
-	if len(sh.mu.ring) > 2*len(sh.mu.slots)+16 {
+	if len(sh.mu.ring) > 2*sh.mu.count+16 {
 		sh.mu.ring = slices.DeleteFunc(sh.mu.ring, func(s *slot) bool { return s.gone })
 	}
 }
@@ -208,12 +253,8 @@ func (c *cache) insert(p page.Place, data []byte) {
 	ref.Bytes = uint32(page.Padded(len(data)))
 	s := &slot{key: cacheKey{p.Block, p.Offset}, ref: ref, page: page.Sealed(data), bytes: int64(ref.Bytes) + slotBytes}
 	s.loaded = alreadyLoaded
-	sh := c.shard(s.key)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if sh.mu.slots[s.key] == nil {
-		sh.add(s)
-	}
+	s.ready.Store(true)
+	c.shard(s.key).addUnlessThere(s)
 }
 
 // alreadyLoaded is the closed channel of slots that are born loaded.
