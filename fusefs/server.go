@@ -3,6 +3,7 @@ package fusefs
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -112,7 +113,8 @@ func mountOptions(o *Options) *fuse.MountOptions {
 
 // explainMount names what is missing on a machine where FUSE does not work.
 func explainMount(err error) error {
-	if errors.Is(err, exec.ErrNotFound) {
+	// go-fuse looks for it in PATH, then at a path of its own.
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("mount: %w (only root mounts without fusermount3: install the package fuse3)", err)
 	}
 	return fmt.Errorf("mount: %w", err)
