@@ -76,14 +76,15 @@ func (c *checkpointer) poke() {
 func (c *checkpointer) run() {
 	defer close(c.done)
 	for {
-		var retry <-chan time.Time
+		wake, retry := c.wake, (<-chan time.Time)(nil)
 		if c.stuck.Load() {
-			retry = time.After(retryAfter)
+			// Not at every commit: what an attempt writes is lost if it fails.
+			wake, retry = nil, time.After(retryAfter)
 		}
 		select {
 		case <-c.stop:
 			return
-		case <-c.wake:
+		case <-wake:
 		case <-retry:
 		}
 		if c.db.space.wantsCheckpoint() || c.stuck.Load() {
@@ -238,7 +239,7 @@ func (c *checkpointer) merge(m *merge, changes btree.Changes, from []byte, touch
 	tree := btree.Tree{Root: c.root.Tree, Height: c.root.Height}
 	tree, next, _, err := btree.Merge(c.db.cache, m, tree, changes, btree.Options{
 		Resolve: m.resolve, Dead: m.dead, From: from, Touches: touches,
-		BudgetBytes: c.db.opts.stepBytes(), PageBytes: c.db.opts.PageBytes,
+		BudgetBytes: c.db.space.stepBytes(c.db.opts.stepBytes()), PageBytes: c.db.opts.PageBytes,
 		Stop: func() bool { return len(m.free)-before >= freeRangesMax },
 	})
 	return tree, next, err

@@ -71,6 +71,7 @@ func (c *checkpointer) spoil(g lbs.Segment, err error) {
 // victims are the segments to clean now: the emptiest before the redo point, if
 // the log is more than twice what is live, or the disk is full.
 func (s *space) victims(redo uint64) []lbs.Segment {
+	most, share := s.cleaningBounds()
 	segments := s.segmented.Segments()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +84,7 @@ func (s *space) victims(redo uint64) []lbs.Segment {
 		if _, spoiled := s.mu.spoiled[g.First]; spoiled {
 			continue
 		}
-		if old && s.mu.held[g.First] == 0 && s.mu.live[g.First] > 0 && s.mu.live[g.First] <= g.Bytes/cleanShare {
+		if old && s.mu.held[g.First] == 0 && s.mu.live[g.First] > 0 && s.mu.live[g.First] <= share(g.Bytes) {
 			candidates = append(candidates, g)
 		}
 	}
@@ -95,11 +96,26 @@ func (s *space) victims(redo uint64) []lbs.Segment {
 	})
 	n := 0
 	for copied := int64(0); n < len(candidates); n++ {
-		if copied += s.mu.live[candidates[n].First]; copied > cleanBytes && n > 0 {
+		if copied += s.mu.live[candidates[n].First]; copied > most && (n > 0 || s.low.Load()) {
 			break
 		}
 	}
 	return candidates[:n]
+}
+
+// cleaningBounds says how much one checkpoint may copy, and how many bytes of a
+// segment may be live for it to be cleaned. With nothing left but the reserve that
+// is most of it: what little that frees is all there is to be had.
+func (s *space) cleaningBounds() (most int64, share func(bytes int64) int64) {
+	half := func(bytes int64) int64 { return bytes / cleanShare }
+	if !s.low.Load() {
+		return cleanBytes, half
+	}
+	u, err := s.segmented.Space()
+	if err != nil || u.Free+u.Spare-u.Reserve > u.Reserve/2 {
+		return min(cleanBytes, u.Spare/2), half
+	}
+	return min(cleanBytes, u.Spare/2), func(bytes int64) int64 { return bytes - bytes/8 }
 }
 
 // cleanSegment finds the items of a segment, append by append from its end.

@@ -28,7 +28,10 @@ func (w *writer) evaluate(r *request) {
 		return
 	}
 	first := w.db.clock.draw(n)
-	if r.grows, r.err = w.growing(r.txn); r.err != nil {
+	if r.grows, r.err = w.growing(r.txn); r.err == nil && r.grows {
+		r.err = w.db.space.admit()
+	}
+	if r.err != nil {
 		return
 	}
 	undo := w.begin(r)

@@ -1,6 +1,7 @@
 package kvstore
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,10 +20,16 @@ const (
 	logBytesMax  = 64 << 20
 	logLiveShare = 8 // the bound is this part of the live bytes
 
-	// lowLogBytes is how much log comes together before a checkpoint on a disk
-	// that is full: deleting frees nothing until it is merged, and each deletion
-	// takes a block of the reserve.
-	lowLogBytes = 64 << 10
+	// lowLogBytes is the log bound on a disk that is full: deleting frees nothing
+	// until it is merged, each deletion takes a block of the reserve, and the
+	// checkpoint needs room as well.
+	lowLogBytes = 128 << 10
+	// tightShare: on a full disk this part may be live. Cleaning costs the more the
+	// fuller the segments are that it finds, and beyond some point what it frees is
+	// less than what deleting takes.
+	tightShare = 2
+	// lowStepShare: a step on a full disk writes this part of the spare segments.
+	lowStepShare = 4
 )
 
 // space accounts for what lies where in the log.
@@ -34,7 +41,9 @@ type space struct {
 	frozen    atomic.Int64  // the same between the redo point and that freeze
 	liveBytes atomic.Int64  // of all segments together
 	reserved  atomic.Int64  // bytes that sessions have set aside
-	low       atomic.Bool   // an append was refused, and nothing has been freed since
+	low       atomic.Bool   // the disk is full, or nearly
+	tight     atomic.Bool   // and so much is live that the rest is needed for cleaning
+	unlooked  atomic.Int64  // bytes appended since that was found out
 
 	mu struct {
 		sync.Mutex
@@ -59,10 +68,22 @@ func newSpace(log lbs.Store, fixed int64) *space {
 	return s
 }
 
-func (s *space) appended(bytes int64) { s.active.Add(bytes) }
+func (s *space) appended(bytes int64) {
+	s.active.Add(bytes)
+	if s.unlooked.Add(bytes) > lowLogBytes {
+		s.look()
+	}
+}
 
-// bound is the log bound now.
+// bound is the log bound now, usualBound what it is while there is room.
 func (s *space) bound() int64 {
+	if s.low.Load() {
+		return min(s.usualBound(), lowLogBytes)
+	}
+	return s.usualBound()
+}
+
+func (s *space) usualBound() int64 {
 	if s.fixed > 0 {
 		return s.fixed
 	}
@@ -74,21 +95,42 @@ func (s *space) logFull() bool { return s.active.Load()+s.frozen.Load() >= s.bou
 
 // wantsCheckpoint says that enough has come together to be merged.
 func (s *space) wantsCheckpoint() bool {
-	enough := s.bound() / 2
-	if s.low.Load() {
-		enough = min(enough, lowLogBytes)
-	}
-	return s.active.Load() >= enough
+	return s.active.Load() >= s.bound()/2
 }
 
-// look finds out whether a full disk has room again for what is not deleting.
-func (s *space) look() {
+// stepBytes is how much of at most so many bytes a step of a checkpoint may write
+// now: on a full disk it must leave room for the next one, and for deleting.
+func (s *space) stepBytes(most int) int {
 	if !s.low.Load() || s.segmented == nil {
+		return most
+	}
+	u, err := s.segmented.Space()
+	if err != nil {
+		return most
+	}
+	return int(max(1, min(int64(most), u.Spare/lowStepShare)))
+}
+
+// look finds out whether the disk is full, or will be before a checkpoint of the
+// normal size is done: then deleting and merging go on in small steps.
+func (s *space) look() {
+	s.unlooked.Store(0)
+	if s.segmented == nil {
 		return
 	}
-	if u, err := s.segmented.Space(); err == nil && u.Free+u.Spare-u.Reserve > u.Reserve {
-		s.low.Store(false)
+	if u, err := s.segmented.Space(); err == nil {
+		low := u.Free+u.Spare-u.Reserve < 2*s.usualBound()+u.Reserve
+		s.low.Store(low)
+		s.tight.Store(low && s.liveBytes.Load() > (u.Used+u.Spare+u.Free)/tightShare)
 	}
+}
+
+// admit refuses what grows while more is live than can be cleaned on this disk.
+func (s *space) admit() error {
+	if s.tight.Load() {
+		return fmt.Errorf("%w: cleaning needs what is left", kv.ErrNoSpace)
+	}
+	return nil
 }
 
 // freeze says that what came since the last freeze is being merged; merged that

@@ -1,0 +1,203 @@
+package kvstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand"
+	"testing"
+	"time"
+
+	"kivaloo/kvstore/kv"
+	"kivaloo/lbs/disk"
+	"kivaloo/lbs/disk/crashdisk"
+	"kivaloo/lbs/disk/faultdisk"
+)
+
+// TestFullDisk fills stores on disks of many sizes. What does not fit is refused,
+// all that was acknowledged stays readable, deleting goes on until nothing is left,
+// nobody spins, and once there is room again, by deleting or because the disk has
+// grown, writing goes on without a restart.
+func TestFullDisk(t *testing.T) {
+	seed := testSeed(t)
+	rng := rand.New(rand.NewSource(int64(seed)))
+	for room := 4200 << 10; room < 12<<20; room += 1<<20 + rng.Intn(1<<20) {
+		f := newFull(t, rng, int64(room))
+		stop := watchdog(t, "seed %d, room %d", seed, room)
+		f.fill()
+		f.idle()
+		switch rng.Intn(4) {
+		case 0:
+			f.disk.SetRoom(8 << 20)
+		case 1:
+			f.deletePrefix()
+		case 2:
+			f.restart()
+			fallthrough
+		default:
+			f.deleteAll()
+		}
+		f.writesAgain()
+		f.close()
+		stop()
+		if t.Failed() {
+			t.Fatalf("seed %d, room %d", seed, room)
+		}
+	}
+}
+
+// A full is a store on a disk with a budget, and what it must hold.
+type full struct {
+	t     *testing.T
+	rng   *rand.Rand
+	below *crashdisk.Disk
+	disk  *faultdisk.Disk
+	db    *DB
+	want  map[string]string
+}
+
+func newFull(t *testing.T, rng *rand.Rand, room int64) *full {
+	f := &full{t: t, rng: rng, below: crashdisk.New(1), want: map[string]string{}}
+	f.disk = faultdisk.New(f.below)
+	f.disk.SetRoom(room)
+	f.open()
+	return f
+}
+
+func (f *full) open() {
+	db, err := Open(ctx, Options{Dir: "store", FS: f.disk, Create: true, CacheBytes: 1 << 20})
+	if err != nil {
+		f.t.Fatalf("open: %v", err)
+	}
+	f.db = db
+}
+
+func (f *full) commit(e kv.Effect) error {
+	_, err := f.db.Commit(ctx, &kv.Txn{Effects: []kv.Effect{e}})
+	return err
+}
+
+// fill writes until the store says that it is full, more than once.
+func (f *full) fill() {
+	for refused := 0; refused < 20; {
+		key := fmt.Sprintf("%c/%05d", 'a'+f.rng.Intn(3), f.rng.Intn(100000))
+		value := bytes.Repeat([]byte{byte(len(f.want))}, f.rng.Intn(2000))
+		if f.rng.Intn(10) == 0 {
+			value = bytes.Repeat([]byte("blob"), 5000)
+		}
+		switch err := f.commit(kv.Effect{Op: kv.Put, Key: []byte(key), Value: value}); {
+		case err == nil:
+			f.want[key] = string(value)
+		case errors.Is(err, kv.ErrNoSpace):
+			refused++
+		default:
+			f.t.Fatalf("put: %v", err)
+		}
+	}
+	f.check()
+}
+
+func (f *full) check() {
+	f.t.Helper()
+	compare(f.t, readPairs(f.t, f.db), f.want)
+}
+
+// idle: on a full disk a checkpoint may be tried again, but not over and over.
+func (f *full) idle() {
+	time.Sleep(20 * time.Millisecond)
+	before := f.disk.Count(faultdisk.Any)
+	time.Sleep(50 * time.Millisecond)
+	if n := f.disk.Count(faultdisk.Any) - before; n > 2000 {
+		f.t.Errorf("%d disk calls while nobody asked for anything", n)
+	}
+}
+
+// deleteAll deletes the pairs one by one, in no order.
+func (f *full) deleteAll() {
+	n := 0
+	for key := range f.want {
+		if err := f.commit(kv.Effect{Op: kv.Delete, Key: []byte(key)}); err != nil {
+			f.t.Fatalf("deleting pair %d, %d are left: %v", n, len(f.want), err)
+		}
+		delete(f.want, key)
+		if n++; n == 100 {
+			f.check()
+		}
+	}
+	f.check()
+}
+
+func (f *full) deletePrefix() {
+	for _, prefix := range []string{"a/", "b/"} {
+		if err := f.commit(kv.Effect{Op: kv.DeletePrefix, Key: []byte(prefix)}); err != nil {
+			f.t.Fatalf("deleting %s: %v", prefix, err)
+		}
+		for key := range f.want {
+			if key[:2] == prefix {
+				delete(f.want, key)
+			}
+		}
+	}
+	f.check()
+}
+
+// restart: the process dies, and finds the disk as full as it was.
+func (f *full) restart() {
+	f.db.Kill()
+	f.open()
+	f.check()
+}
+
+// writesAgain waits until there is room: what was deleted is given back by the
+// next checkpoints.
+func (f *full) writesAgain() {
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		err := f.commit(kv.Effect{Op: kv.Put, Key: []byte("again"), Value: make([]byte, 5000)})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, kv.ErrNoSpace) || time.Since(began) > 10*time.Second {
+			f.t.Fatalf("put after room was made: %v", err)
+		}
+	}
+	f.want["again"] = string(make([]byte, 5000))
+	f.check()
+}
+
+func (f *full) close() {
+	if err := f.db.Close(); err != nil {
+		f.t.Errorf("close: %v", err)
+	}
+	f.disk = faultdisk.New(f.below.Crash())
+	f.open()
+	f.check()
+	f.db.Close()
+}
+
+// TestNoRoomForAStore: a disk too small for a store refuses it clearly, and takes it
+// once there is room.
+func TestNoRoomForAStore(t *testing.T) {
+	opened := 0
+	for room := int64(0); room < 400<<10; room += 9 << 10 {
+		d := faultdisk.New(crashdisk.New(uint64(room)))
+		d.SetRoom(room)
+		db, err := Open(ctx, faultOptions(d))
+		switch {
+		case err == nil:
+			opened++
+			db.Kill()
+		case !errors.Is(err, kv.ErrNoSpace) && !disk.IsNoSpace(err):
+			t.Errorf("room %d: %v", room, err)
+		}
+		d.SetRoom(1 << 20)
+		if db, err = Open(ctx, faultOptions(d)); err != nil {
+			t.Errorf("room %d, then more: %v", room, err)
+			continue
+		}
+		set(t, db, "a", "value")
+		db.Close()
+	}
+	if opened == 0 {
+		t.Error("no disk was large enough")
+	}
+}
