@@ -43,6 +43,7 @@ func TestSpaceFollowsTheLiveData(t *testing.T) {
 		t.Errorf("%d bytes used, the bound is %d", u.UsedBytes, bound)
 	}
 	compare(t, readPairs(t, db), want)
+	fsck(t, db)
 	emptied(t, db, want)
 }
 
@@ -71,4 +72,5 @@ func emptied(t *testing.T, db *DB, pairs map[string]string) {
 	if root := db.checkpoint.root; root.SystemPairs != 0 || root.UserPairs != 1 || len(root.Free) != 0 {
 		t.Errorf("%d system pairs, %d user pairs, %d ranges to free", root.SystemPairs, root.UserPairs, len(root.Free))
 	}
+	fsck(t, db)
 }

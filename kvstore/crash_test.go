@@ -197,6 +197,7 @@ func checkCrashed(t *testing.T, d *crashdisk.Disk, h history, seed uint64) {
 		t.Errorf("%d entries replayed after a clean stop", n)
 	}
 	compare(t, readPairs(t, db), now)
+	fsck(t, db)
 }
 
 // match finds which of the states that the history allows the store is in.
