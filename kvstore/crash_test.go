@@ -15,8 +15,9 @@ import (
 )
 
 var (
-	seedFlag   = flag.Uint64("seed", 0, "seed of the crash tests (0: from the clock)")
-	crashSeeds = flag.Int("crash.seeds", 2, "how many workloads the crash test cuts")
+	seedFlag    = flag.Uint64("seed", 0, "seed of the crash tests (0: from the clock)")
+	crashSeeds  = flag.Int("crash.seeds", 2, "how many workloads the crash test cuts")
+	crashStride = flag.Int("crash.stride", 3, "the crash test cuts at every so many-th disk call, 1 meaning all")
 )
 
 func testSeed(t *testing.T) uint64 {
@@ -43,15 +44,14 @@ type history struct {
 }
 
 // TestPowerCutAtEveryDiskCall runs a workload and cuts the power at each disk call
-// in turn, and again while the store is opened. Whatever happens, the pairs found
+// in turn (by default at every third, others at each run), and again while the store is opened. Whatever happens, the pairs found
 // then are those of all acknowledged transactions, and of the one under way
 // either all or nothing.
 func TestPowerCutAtEveryDiskCall(t *testing.T) {
 	seed := testSeed(t)
 	checkpoints, cuts := 0, 0
 	for s := range uint64(*crashSeeds) {
-		stride := 1
-		for n := 1; ; n += stride {
+		for n := 1 + int(seed%uint64(*crashStride)); ; n += *crashStride {
 			d := crashdisk.New(seed + s)
 			d.CutAt(n)
 			h, roots := runWorkload(d, seed+s)

@@ -17,7 +17,7 @@ import (
 	"kivaloo/lbs/disk/faultdisk"
 )
 
-var faultStride = flag.Int("fault.stride", 7, "the fault test lets every so many-th disk call fail, 1 meaning all")
+var faultStride = flag.Int("fault.stride", 11, "the fault test lets every so many-th disk call fail, 1 meaning all")
 
 // hangAfter is how long one run of a fault test may take; the longest takes well
 // below a second, with the race detector on a busy machine some seconds.
