@@ -17,9 +17,20 @@ const commitTriesMax = 1000
 // save commits what a file's buffer holds and returns when it is durable. The
 // error is also left with every writing handle but by, which reports it itself.
 func (fs *fileSystem) save(ctx context.Context, f *file, by *handle) error {
+	return fs.saveIf(ctx, f, by, false)
+}
+
+// saveFinished is save for who was not asked to: it leaves alone what a writer has
+// only begun. That is looked at when the buffer is taken, since a writer may have
+// begun a moment ago.
+func (fs *fileSystem) saveFinished(ctx context.Context, f *file) error {
+	return fs.saveIf(ctx, f, nil, true)
+}
+
+func (fs *fileSystem) saveIf(ctx context.Context, f *file, by *handle, finished bool) error {
 	f.takeTurn()
 	defer f.endTurn()
-	layer, ok := f.beginFlush()
+	layer, ok := f.beginFlush(finished)
 	if !ok {
 		return nil
 	}
@@ -30,10 +41,10 @@ func (fs *fileSystem) save(ctx context.Context, f *file, by *handle) error {
 
 // beginFlush takes the buffer for a commit, if there is anything to commit. What
 // is written from now on goes to the next.
-func (f *file) beginFlush() (*buffer, bool) {
+func (f *file) beginFlush(finished bool) (*buffer, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.buf.dirty() || !f.state.named() {
+	if !f.buf.dirty() || !f.state.named() || (finished && f.unfinished()) {
 		return nil, false
 	}
 	layer := f.buf

@@ -75,13 +75,11 @@ func (f *file) enter(flags uint32) *handle {
 	return h
 }
 
-// leave takes a handle off the file's writers, and says whether there is
-// something to commit now: not while another writer is in the middle of it.
-func (f *file) leave(h *handle) (commit bool) {
+// leave takes a handle off the file's writers.
+func (f *file) leave(h *handle) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.writers, h)
-	return h.writes && !f.unfinished()
 }
 
 // admit gives the kernel a number for a handle.
@@ -144,8 +142,9 @@ func (fs *fileSystem) close(ctx context.Context, fh uint64) {
 	if h == nil {
 		return
 	}
-	if h.f.leave(h) && fs.opts.Durability != DurabilityInterval {
-		if err := fs.save(ctx, h.f, nil); err != nil {
+	h.f.leave(h)
+	if h.writes && fs.opts.Durability != DurabilityInterval {
+		if err := fs.saveFinished(ctx, h.f); err != nil {
 			fs.log.Error("commit at the last close", "path", fs.tree.describe(h.f.n), "error", err)
 		}
 	}

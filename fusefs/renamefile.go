@@ -120,7 +120,7 @@ func (r *renaming) takeLayer() (*file, *buffer) {
 	if f == nil {
 		return nil, nil
 	}
-	layer, ok := f.beginFlush()
+	layer, ok := f.beginFlush(false)
 	if !ok {
 		return f, nil
 	}

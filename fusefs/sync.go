@@ -75,17 +75,18 @@ func (fs *fileSystem) fsyncDir(ctx context.Context, dir *node) error {
 		fs.tree.mu.Lock()
 		defer fs.tree.mu.Unlock()
 		return isFresh && f.n.isBelow(dir.real())
-	}))
+	}), false)
 }
 
 // commitAll commits everything that is unsaved.
 func (fs *fileSystem) commitAll(ctx context.Context) error {
-	return fs.saveEach(ctx, fs.unsaved.list(func(*file) bool { return true }))
+	return fs.saveEach(ctx, fs.unsaved.list(func(*file) bool { return true }), false)
 }
 
-// saveEach commits many files, side by side so that they share flushes. A file
-// that somebody else has created first is no failure of who asked.
-func (fs *fileSystem) saveEach(ctx context.Context, files []*file) error {
+// saveEach commits many files, side by side so that they share flushes; finished
+// leaves alone what writers have only begun. A file that somebody else has created
+// first is no failure of who asked.
+func (fs *fileSystem) saveEach(ctx context.Context, files []*file, finished bool) error {
 	errs := make(chan error, len(files))
 	slots := make(chan struct{}, saversMax)
 	for _, f := range files {
@@ -94,7 +95,7 @@ func (fs *fileSystem) saveEach(ctx context.Context, files []*file) error {
 			defer func() { <-slots }()
 			fs.paths.RLock()
 			defer fs.paths.RUnlock()
-			errs <- fs.save(ctx, f, nil)
+			errs <- fs.saveIf(ctx, f, nil, finished)
 			fs.unsaved.giveBack(ctx, fs, f)
 		}()
 	}

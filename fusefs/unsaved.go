@@ -106,7 +106,7 @@ func (fs *fileSystem) runTimer() {
 		}
 		before := time.Now().Add(-fs.opts.CommitInterval / 2)
 		files := fs.unsaved.list(func(f *file) bool { return f.overdue(before) })
-		if err := fs.saveEach(context.Background(), files); err != nil {
+		if err := fs.saveEach(context.Background(), files, true); err != nil {
 			fs.log.Error("commit by the timer", "error", err)
 		}
 	}
