@@ -172,6 +172,7 @@ func (w *writer) startFlush() bool {
 	w.addJobs(b)
 	if b.empty() {
 		// Nothing to write: what was asked rests on what is durable already.
+		w.db.pins.settle(w.db.pins.mark())
 		w.answer(b)
 		b.reset(w.next, w.base())
 		return false
