@@ -26,6 +26,7 @@ type batch struct {
 	body     []byte // chunk items
 	first    uint64 // block at which the append will begin
 	grows    bool   // something in it may not use the reserve
+	alone    bool   // what did not need the room that was refused: nothing joins that does
 	jobs     []*appendJob
 	after    *delta.Delta // active delta after this batch
 	version  uint64
@@ -50,7 +51,7 @@ func (b *batch) reset(first, base uint64) {
 	}
 	b.body = b.body[:0]
 	b.first = first
-	b.grows, b.idle, b.clean = false, false, false
+	b.grows, b.alone, b.idle, b.clean = false, false, false, false
 	b.after, b.rootAt = nil, nil
 }
 

@@ -207,6 +207,9 @@ func (w *writer) addJobs(b *batch) {
 	bytes := 0
 	for len(w.jobs) > 0 && bytes < jobBytesMax && b.rootAt == nil {
 		j := w.jobs[0]
+		if j.grows && b.alone {
+			return
+		}
 		w.jobs = w.jobs[1:]
 		b.jobs = append(b.jobs, j)
 		b.grows = b.grows || j.grows
@@ -280,6 +283,7 @@ func (w *writer) refuse(b *batch, err error) {
 	w.db.space.low.Store(true)
 	w.db.checkpoint.poke()
 	var again []*request
+	var jobs []*appendJob
 	for _, r := range b.requests {
 		if r.err == nil && (!b.grows || r.grows) {
 			r.fail(fromLog(err))
@@ -289,13 +293,18 @@ func (w *writer) refuse(b *batch, err error) {
 	}
 	for _, j := range b.jobs {
 		if b.grows && !j.grows {
-			w.jobs = append(w.jobs, j) // it may still fit without the growth
+			jobs = append(jobs, j) // it may still fit without the growth
 			continue
 		}
 		j.done <- fromLog(err)
 	}
+	w.jobs = append(jobs, w.jobs...)
 	w.requests = append(slices.Clone(w.open.requests), w.requests...)
 	w.reevaluate(again)
+	if len(again)+len(jobs) > 0 {
+		w.open.alone = true
+		w.startFlush() // before anybody who would have it refused once more joins
+	}
 }
 
 // reevaluate evaluates requests again, on top of what is durable. What does not
