@@ -52,6 +52,8 @@ type checkpointer struct {
 	held    map[uint64]int // holds of the frozen delta, released at its end
 	kept    func(blob uint64) bool
 	clean   *cleaning
+
+	attempted atomic.Pointer[time.Time] // the end of the last attempt, if there was one
 }
 
 func newCheckpointer(db *DB, root item.Root) *checkpointer {
@@ -63,7 +65,7 @@ func newCheckpointer(db *DB, root item.Root) *checkpointer {
 
 // poke lets the checkpointer look whether there is something to do.
 func (c *checkpointer) poke() {
-	if !c.db.space.wantsCheckpoint() {
+	if !c.db.space.wantsCheckpoint() && !c.db.space.refused.Load() {
 		return
 	}
 	select {
@@ -87,17 +89,27 @@ func (c *checkpointer) run() {
 		case <-wake:
 		case <-retry:
 		}
-		if c.db.space.wantsCheckpoint() || c.stuck.Load() {
+		if c.db.space.wantsCheckpoint() || c.stuck.Load() || c.mayMakeRoom() {
 			c.attempt()
 		}
 	}
+}
+
+// mayMakeRoom says that somebody was refused, and that there is something to merge,
+// however little: it may be what was deleted to make room.
+func (c *checkpointer) mayMakeRoom() bool {
+	s, last := c.db.space, c.attempted.Load()
+	return s.refused.Load() && s.active.Load() > 0 && (last == nil || time.Since(*last) > retryAfter)
 }
 
 // attempt runs one checkpoint, and logs once if it fails.
 func (c *checkpointer) attempt() error {
 	c.running.Lock()
 	defer c.running.Unlock()
+	c.db.space.refused.Store(false)
 	err := c.checkpoint()
+	now := time.Now()
+	c.attempted.Store(&now)
 	if err != nil && !c.stuck.Load() && !errors.Is(err, kv.ErrFailed) && !errors.Is(err, kv.ErrClosed) {
 		c.db.logger.Error("checkpoint failed, trying again every second", "error", err)
 	}

@@ -32,6 +32,7 @@ func (w *writer) evaluate(r *request) {
 		r.err = w.db.space.admit()
 	}
 	if r.err != nil {
+		w.db.checkpoint.poke()
 		return
 	}
 	undo := w.begin(r)

@@ -21,28 +21,8 @@ import (
 func TestFullDisk(t *testing.T) {
 	seed := testSeed(t)
 	rng := rand.New(rand.NewSource(int64(seed)))
-	for room := 4200 << 10; room < 12<<20; room += 1<<20 + rng.Intn(1<<20) {
-		f := newFull(t, rng, int64(room))
-		stop := watchdog(t, "seed %d, room %d", seed, room)
-		f.fill()
-		f.idle()
-		switch rng.Intn(4) {
-		case 0:
-			f.disk.SetRoom(8 << 20)
-		case 1:
-			f.deletePrefix()
-		case 2:
-			f.restart()
-			fallthrough
-		default:
-			f.deleteAll()
-		}
-		f.writesAgain()
-		f.close()
-		stop()
-		if t.Failed() {
-			t.Fatalf("seed %d, room %d", seed, room)
-		}
+	for i, room := 0, 4200<<10; i < 6; i, room = i+1, room+1<<20+rng.Intn(1<<20) {
+		newFull(t, rng, int64(room)).run(i)
 	}
 }
 
@@ -75,6 +55,25 @@ func (f *full) open() {
 func (f *full) commit(e kv.Effect) error {
 	_, err := f.db.Commit(ctx, &kv.Txn{Effects: []kv.Effect{e}})
 	return err
+}
+
+func (f *full) run(way int) {
+	defer watchdog(f.t, "a full disk")()
+	f.fill()
+	f.idle()
+	switch way % 4 {
+	case 0:
+		f.disk.SetRoom(8 << 20)
+	case 1:
+		f.deletePrefix()
+	case 2:
+		f.restart()
+		fallthrough
+	default:
+		f.deleteAll()
+	}
+	f.writesAgain()
+	f.close()
 }
 
 // fill writes until the store says that it is full, more than once.

@@ -43,6 +43,7 @@ type space struct {
 	reserved  atomic.Int64  // bytes that sessions have set aside
 	low       atomic.Bool   // the disk is full, or nearly
 	tight     atomic.Bool   // and so much is live that the rest is needed for cleaning
+	refused   atomic.Bool   // and something was refused since the last checkpoint
 	unlooked  atomic.Int64  // bytes appended since that was found out
 
 	mu struct {
@@ -128,6 +129,10 @@ func (s *space) look() {
 // admit refuses what grows while more is live than can be cleaned on this disk.
 func (s *space) admit() error {
 	if s.tight.Load() {
+		s.look() // nothing else would: what is refused is not appended
+	}
+	if s.tight.Load() {
+		s.refused.Store(true)
 		return fmt.Errorf("%w: cleaning needs what is left", kv.ErrNoSpace)
 	}
 	return nil

@@ -281,6 +281,7 @@ func (w *writer) answer(b *batch) {
 // more; what was evaluated on top waits its turn again.
 func (w *writer) refuse(b *batch, err error) {
 	w.db.space.low.Store(true)
+	w.db.space.refused.Store(true)
 	w.db.checkpoint.poke()
 	var again []*request
 	var jobs []*appendJob
