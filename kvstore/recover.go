@@ -88,11 +88,23 @@ func (r *recovery) find() (err error) {
 		if t.Previous == lbs.NoBlock || t.Previous < r.root.Redo {
 			return nil
 		}
-		if t, err = r.readTrailer(t.Previous); err != nil {
+		if t, err = r.readBefore(t); err != nil {
 			return fmt.Errorf("an append after the redo point (block %d): %w", r.root.Redo, err)
 		}
 	}
 	return nil
+}
+
+// readBefore reads the trailer of the append before one. An append of another
+// store, or one that was torn and whose numbers were used again, may be whole where
+// the one that belongs there is lost.
+func (r *recovery) readBefore(t *item.Trailer) (*item.Trailer, error) {
+	before, err := r.readTrailer(t.Previous)
+	if err == nil && (before.Store != t.Store || before.Number+1 != t.Number) {
+		reason := fmt.Errorf("it is append %d of store %x, before append %d of store %x", before.Number, before.Store, t.Number, t.Store)
+		return nil, r.damaged("trailer", t.Previous, r.db.blockBytes-item.TailBytes, reason)
+	}
+	return before, err
 }
 
 // readTrailer reads the trailer in the given last block of an append.
