@@ -19,7 +19,7 @@ func TestTheEndWithAFullLog(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			db, g := openGated(t, Options{LogBytes: 64 << 10})
 			g.delay.Store(int64(time.Millisecond))
-			answers := make(chan error, 1000)
+			answers := make(chan error, 4000) // several batches
 			for i := range cap(answers) {
 				db.CommitAsync(put(fmt.Sprint("q", i%100), make([]byte, 2000)), func(_ kv.Result, err error) { answers <- err })
 			}

@@ -44,7 +44,7 @@ func TestSessionClosesBesideItsCommit(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { _, err := s.Commit(ctx, putStaged("staged", st)); done <- err }()
-	for len(s.(*session).stagedNow()) > 0 { // until the commit has taken it
+	for n := 0; n < 1000 && len(s.(*session).stagedNow()) > 0; n++ { // until the commit has taken it
 		time.Sleep(10 * time.Microsecond)
 	}
 	s.Close()
