@@ -40,6 +40,7 @@ type checkpointer struct {
 	wake  chan struct{} // holds one token
 	stop  chan struct{} // closed by DB.Close
 	done  chan struct{} // closed when the goroutine has ended
+	idle  atomic.Bool   // the store is at rest: merge what there is
 	stuck atomic.Bool   // the last attempt failed: writers are not held up for it
 
 	running sync.Mutex // held during an attempt
@@ -74,6 +75,15 @@ func (c *checkpointer) poke() {
 	}
 }
 
+// rest has the delta merged although it is small: there is nothing else to do.
+func (c *checkpointer) rest() {
+	c.idle.Store(true)
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
 // run is the checkpointer's goroutine.
 func (c *checkpointer) run() {
 	defer close(c.done)
@@ -89,7 +99,7 @@ func (c *checkpointer) run() {
 		case <-wake:
 		case <-retry:
 		}
-		if c.db.space.wantsCheckpoint() || c.stuck.Load() || c.mayMakeRoom() {
+		if c.db.space.wantsCheckpoint() || c.stuck.Load() || c.mayMakeRoom() || c.idle.Swap(false) {
 			c.attempt()
 		}
 	}
@@ -134,14 +144,20 @@ func (c *checkpointer) checkpoint() error {
 	return nil
 }
 
-// begin freezes the active delta, and decides what is cleaned along with it.
+// begin freezes the active delta, and decides what is cleaned along with it. What
+// cannot be read or copied is not cleaned; merging goes on.
 func (c *checkpointer) begin() error {
+	c.clean = new(cleaning)
+	if err := c.freeze(); err != nil || c.frozen == nil {
+		return err
+	}
 	clean, err := c.planCleaning()
 	if err != nil {
-		return fmt.Errorf("cleaning: %w", err)
+		c.db.logger.Warn("nothing is cleaned by this checkpoint", "cause", err)
+		return nil
 	}
 	c.clean = clean
-	return c.freeze()
+	return nil
 }
 
 // freeze takes the active delta over, if there is anything in it.

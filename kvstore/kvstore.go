@@ -158,7 +158,8 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	if err := db.dropOrphans(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	opts.Logger.Info("store opened", "replayed", db.replayed, "took", time.Since(began).Round(time.Microsecond))
+	stats := db.Stats()
+	opts.Logger.Info("store opened", "replayed", stats.Replayed, "roots", stats.Roots, "height", stats.Height, "took", time.Since(began).Round(time.Microsecond))
 	return db, nil
 }
 
@@ -294,7 +295,9 @@ func (db *DB) Space(ctx context.Context) (kv.Usage, error) {
 		return u, err
 	}
 	u.UsedBytes = l.Used + l.Spare
-	u.FreeBytes = max(0, l.Free+l.Spare-l.Reserve-db.space.reserved.Load())
+	if db.space.admit() == nil {
+		u.FreeBytes = max(0, l.Free+l.Spare-l.Reserve-db.space.reserved.Load())
+	}
 	u.FileBytes = l.Total
 	return u, nil
 }

@@ -96,7 +96,7 @@ func (w *writer) run() {
 		case res := <-w.flushed:
 			w.finish(res)
 		case <-idle.C:
-			w.proveLast()
+			w.rest()
 		}
 		idle.Reset(idleAfter)
 	}
@@ -371,11 +371,17 @@ func (w *writer) runControls() {
 	}
 }
 
-// proveLast appends a little after the last commit, if nothing else has come.
-func (w *writer) proveLast() {
-	if w.dirty && w.failure == nil && w.flushing == nil && len(w.open.requests) == 0 {
+// rest is called after each second without anything to do. The first time it
+// proves the last commit by a small append; after that it has what is in the delta
+// merged, so that an idle store has freed what its last changes left dead.
+func (w *writer) rest() {
+	switch {
+	case w.failure != nil || w.flushing != nil || len(w.open.requests) > 0:
+	case w.dirty:
 		w.open.idle = true
 		w.startFlush()
+	case w.db.space.active.Load() > 0:
+		w.db.checkpoint.rest()
 	}
 }
 

@@ -63,6 +63,32 @@ func TestRealTreesThroughTheMount(t *testing.T) {
 	})
 }
 
+// TestRealTreesThroughASmallLog: with the default bound much of a tree would stay
+// in the delta, and come back from there. With a small one it goes through pages.
+func TestRealTreesThroughASmallLog(t *testing.T) {
+	p := newMount(t, "--log-bound=64K")
+	from := realTrees(t, p)
+	copied := p.path("copy")
+	shell(t, from, fmt.Sprintf("cp -a . '%s'", copied))
+	sameTree(t, from, copied)
+	p.umount()
+	p.mount("--log-bound=64K")
+	replayedNothing(t, p)
+	sameTree(t, from, copied)
+	shape := treeShape.FindAllStringSubmatch(p.log(), -1)
+	if len(shape) == 0 {
+		t.Fatal("the server's log does not say what the tree is like")
+	}
+	last := shape[len(shape)-1]
+	t.Logf("%s ROOTs, a tree of height %s", last[1], last[2])
+	if len(last[1]) < 2 || last[2] < "3" {
+		t.Errorf("%s ROOTs and a tree of height %s prove nothing", last[1], last[2])
+	}
+	removeTree(t, p.on(t))
+}
+
+var treeShape = regexp.MustCompile(`roots=(\d+) height=(\d)`)
+
 // sameOutput runs a command line in both folders.
 func sameOutput(t *testing.T, from, copied, line string) {
 	t.Helper()

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kivaloo/lbs/segment"
 	"kivaloo/mux/socket"
 )
 
@@ -52,15 +53,21 @@ func (s *server) checkAddr(text string) error {
 // checkSocket looks whether a socket can be made, or the one of a dead server
 // replaced. That one is left alone until the store is locked.
 func (s *server) checkSocket(path string) error {
+	if err := s.checkFolder(path); err != nil {
+		return err
+	}
 	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return s.checkFolder(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil
 	}
 	if err != nil {
 		return err
 	}
 	if info.Mode()&fs.ModeSocket == 0 {
 		return fmt.Errorf("%w: %s: the file there is no socket", socket.ErrAddress, path)
+	}
+	if filepath.Dir(path) == s.dir && s.isStore() {
+		return nil // its lock says better whether somebody serves it
 	}
 	conn, err := socket.Dial(context.Background(), path)
 	if err == nil {
@@ -71,14 +78,24 @@ func (s *server) checkSocket(path string) error {
 	return fmt.Errorf("listen on %s: %w", path, socket.ErrInUse)
 }
 
+// isStore says whether DIR holds a store already.
+func (s *server) isStore() bool {
+	names, err := os.ReadDir(s.dir)
+	return err == nil && slices.ContainsFunc(names, func(e fs.DirEntry) bool { return segment.Owns(e.Name()) })
+}
+
 // checkFolder makes sure that a file can be made: its folder is there, or will be
 // made for the store.
 func (s *server) checkFolder(path string) error {
 	dir := filepath.Dir(path)
+	if dir == s.dir {
+		if segment.Owns(filepath.Base(path)) {
+			return usagef("%s: that name is the store's own", path)
+		}
+		return nil // opening the store says what is wrong with its directory
+	}
 	info, err := os.Stat(dir)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && within(s.dir, dir):
-		return nil
 	case err != nil:
 		return usagef("%s: %v", path, err)
 	case !info.IsDir():

@@ -41,6 +41,9 @@ func setupMount(flags *pflag.FlagSet) func(*env, []string) error {
 		if _, err := fusefs.ParseDurability(m.durability); err != nil {
 			return usagef("mount: %v", err)
 		}
+		if args[1] == "" {
+			return usagef("MNT is empty")
+		}
 		point, err := filepath.Abs(args[1])
 		if err != nil {
 			return err

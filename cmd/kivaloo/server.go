@@ -37,6 +37,11 @@ const (
 	// other it is a slip of the pen.
 	cacheBytesMin = 1 << 20
 	cacheBytesMax = 1 << 40
+
+	// With less log a store does nothing but merge; with more, opening it after a
+	// crash takes longer than it should.
+	logBoundMin = 64 << 10
+	logBoundMax = 64 << 20
 )
 
 // The engine takes transactions without a goroutine for each, which the mux would
@@ -52,6 +57,7 @@ type server struct {
 	acceptClock bool
 	block       byteSize
 	cache       byteSize
+	logBound    byteSize
 
 	dir     string
 	log     *slog.Logger
@@ -66,6 +72,7 @@ type server struct {
 func (s *server) declare(flags *pflag.FlagSet) {
 	s.block = byteSize{least: lbs.BlockBytesMin, most: lbs.BlockBytesMax}
 	s.cache = byteSize{least: cacheBytesMin, most: cacheBytesMax}
+	s.logBound = byteSize{least: logBoundMin, most: logBoundMax}
 	flags.BoolVarP(&s.foreground, "foreground", "f", false, "stay in the foreground, and log to standard error")
 	flags.StringArrayVar(&s.sockets, "socket", nil, "serve at `ADDR`: a path, host:port or [ip]:port; repeatable (default DIR/"+socketName+")")
 	flags.StringVar(&s.logFile, "log", "", "log to `FILE` (default in the background: DIR/"+logName+")")
@@ -74,6 +81,7 @@ func (s *server) declare(flags *pflag.FlagSet) {
 	flags.Var(&s.block, "block-size", fmt.Sprintf("`BYTES` of a block, %d to %d, for a new store (default %d); a store of another size is refused",
 		lbs.BlockBytesMin, lbs.BlockBytesMax, lbs.BlockBytesDefault))
 	flags.VarP(&s.cache, "cache", "c", "keep at most so many `BYTES` of pages in memory, such as 512M (default "+humanBytes(kvstore.CacheBytesDefault)+")")
+	flags.Var(&s.logBound, "log-bound", "merge commits into pages after so many `BYTES` of log (default by the size of the store, 4M to 64M)")
 }
 
 func setupServe(flags *pflag.FlagSet) func(*env, []string) error {
@@ -128,8 +136,14 @@ func (s *server) run(e *env, dir string, check func() error, body func(ready fun
 
 // absolute makes all paths independent of the directory.
 func (s *server) absolute(dir string) (err error) {
+	if dir == "" {
+		return usagef("DIR is empty") // a variable that was not set, not the directory we are in
+	}
 	if s.dir, err = filepath.Abs(dir); err != nil {
 		return err
+	}
+	if len(s.sockets) == 0 {
+		s.sockets = []string{filepath.Join(s.dir, socketName)}
 	}
 	if s.logFile != "" {
 		if s.logFile, err = filepath.Abs(s.logFile); err != nil {
@@ -175,7 +189,7 @@ func (s *server) openStore() error {
 	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPoll) {
 		db, err := kvstore.Open(context.Background(), kvstore.Options{
 			Dir: s.dir, Create: true, Logger: s.log, AcceptClock: s.acceptClock,
-			BlockBytes: int(s.block.bytes), CacheBytes: s.cache.bytes,
+			BlockBytes: int(s.block.bytes), CacheBytes: s.cache.bytes, LogBytes: s.logBound.bytes,
 		})
 		if err == nil {
 			s.store = db
@@ -189,11 +203,7 @@ func (s *server) openStore() error {
 
 func (s *server) listen() error {
 	s.mux = mux.New(s.store, mux.Options{Log: s.log, InsecureNoAuth: s.insecure})
-	addrs := s.sockets
-	if len(addrs) == 0 {
-		addrs = []string{filepath.Join(s.dir, socketName)}
-	}
-	for _, addr := range addrs {
+	for _, addr := range s.sockets {
 		bound, err := s.mux.Listen(addr)
 		if err != nil {
 			return err

@@ -92,6 +92,13 @@ func (l *listing) add(name string, info disk.Info) {
 	}
 }
 
+// Owns says whether a file of this name in a store's directory is the store's, and
+// nobody else's to write.
+func Owns(name string) bool {
+	return name == formatName || strings.HasPrefix(name, "seg_") || strings.HasPrefix(name, "spare_") ||
+		tempPattern.MatchString(name)
+}
+
 // isLitter says whether a file may lie in a directory that counts as empty: what
 // our own programs leave beside a store, and what mkfs does.
 func isLitter(name string, mode fs.FileMode) bool {
