@@ -131,10 +131,8 @@ func (c *checkpointer) attempt() error {
 
 // checkpoint merges all that is in the active delta when it begins.
 func (c *checkpointer) checkpoint() error {
-	if c.frozen == nil {
-		if err := c.begin(); err != nil {
-			return err
-		}
+	if err := c.begin(); err != nil {
+		return err
 	}
 	for c.frozen != nil {
 		if err := c.step(); err != nil {
@@ -144,16 +142,19 @@ func (c *checkpointer) checkpoint() error {
 	return nil
 }
 
-// begin freezes the active delta, and decides what is cleaned along with it. What
-// cannot be read or copied is not cleaned; merging goes on.
+// begin freezes the active delta, unless an attempt that failed has left one, and
+// decides what is cleaned along with it: anew for each attempt, since cleaning may
+// be what makes room for it. What cannot be read or copied is not cleaned.
 func (c *checkpointer) begin() error {
 	c.clean = new(cleaning)
-	if err := c.freeze(); err != nil || c.frozen == nil {
-		return err
+	if c.frozen == nil {
+		if err := c.freeze(); err != nil || c.frozen == nil {
+			return err
+		}
 	}
 	clean, err := c.planCleaning()
 	if err != nil {
-		c.db.logger.Warn("nothing is cleaned by this checkpoint", "cause", err)
+		c.db.logger.Debug("nothing is cleaned by this checkpoint", "cause", err)
 		return nil
 	}
 	c.clean = clean
