@@ -28,7 +28,10 @@ func newSubject(tb testing.TB, opts kvstore.Options, most *kvstore.Stats) *kvtes
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { s.note(); s.db.Close() })
-	return &kvtest.Subject{Store: s.db, Reopen: s.reopen, Crash: s.crash, Lacks: engineLacks}
+	return &kvtest.Subject{
+		Store: s.db, Reopen: s.reopen, Crash: s.crash, Lacks: engineLacks,
+		CutAt: func(n int) { s.disk.CutAt(n) },
+	}
 }
 
 func (s *subject) open() (kv.Store, error) {
