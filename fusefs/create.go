@@ -14,6 +14,15 @@ import (
 // create is open(O_CREAT). The new file is visible on the mount at once, and in
 // the store with its first commit.
 func (fs *fileSystem) create(ctx context.Context, dir *node, in *fuse.CreateIn, name string, out *fuse.CreateOut) error {
+	for range commitTriesMax {
+		if err := fs.createOnce(ctx, dir, in, name, out); err != errOvertaken {
+			return err
+		}
+	}
+	return syscall.ESTALE
+}
+
+func (fs *fileSystem) createOnce(ctx context.Context, dir *node, in *fuse.CreateIn, name string, out *fuse.CreateOut) error {
 	e, err := fs.resolve(ctx, dir, name)
 	if err != nil {
 		return err
@@ -32,7 +41,10 @@ func (fs *fileSystem) create(ctx context.Context, dir *node, in *fuse.CreateIn, 
 	if err != nil {
 		return err
 	}
-	f := fs.tree.addFreshFile(e.at, birth, a, in.Flags&syscall.O_EXCL != 0)
+	f := fs.tree.addFreshFile(&e, birth, a, in.Flags&syscall.O_EXCL != 0)
+	if f == nil {
+		return errOvertaken
+	}
 	fs.admit(f.enter(in.Flags), &out.OpenOut)
 	fs.unsaved.add(f)
 	v := f.look(0, 0)
@@ -65,9 +77,12 @@ func (fs *fileSystem) createExisting(ctx context.Context, e *entry, in *fuse.Cre
 }
 
 // addFreshFile makes the node and the file of a creation, looked up and opened
-// once.
-func (t *tree) addFreshFile(at slot, birth kv.Stamp, a attr.Attr, excl bool) *file {
-	n := t.enter(at, birth)
+// once. It gives nil if something has got the name since it was resolved.
+func (t *tree) addFreshFile(e *entry, birth kv.Stamp, a attr.Attr, excl bool) *file {
+	n := t.enter(e.at, birth, e.renamings)
+	if n == nil {
+		return nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := newFile(n, fresh)
@@ -78,7 +93,7 @@ func (t *tree) addFreshFile(at slot, birth kv.Stamp, a attr.Attr, excl bool) *fi
 	t.open[n] = struct{}{}
 	n.opens++
 	t.addFresh(n)
-	at.parent.dir.touched = birth
+	e.at.parent.dir.touched = birth
 	return f
 }
 
@@ -126,7 +141,11 @@ func (fs *fileSystem) make(ctx context.Context, dir *node, name string, c *creat
 		}
 		res, err := fs.session.Commit(ctx, txn)
 		if err == nil {
-			return fs.made(ctx, &e, c, res.Version-kv.Stamp(len(txn.Effects)-1), out)
+			err = fs.made(ctx, &e, c, res.Version-kv.Stamp(len(txn.Effects)-1), out)
+			if err == errOvertaken {
+				err = fs.lookup(ctx, dir, name, out)
+			}
+			return err
 		}
 		if !errors.Is(err, kv.ErrCondition) {
 			return err

@@ -102,19 +102,18 @@ func moveOf(e *entry, to []byte) kv.Effect {
 // exchanged swaps the nodes.
 func (r *renaming) exchanged() {
 	fs := r.fs
-	a, b := fs.tree.at(&r.from), fs.tree.at(&r.to)
+	a, b := fs.tree.nodeOf(&r.from), fs.tree.nodeOf(&r.to)
 	toA, toB := r.to.at, r.from.at
 	toA.kind, toB.kind = r.from.at.kind, r.to.at.kind
 	fs.tree.mu.Lock()
-	for _, n := range []*node{a, b} {
-		if n != nil {
-			fs.tree.unslot(n)
-		}
+	moveA, moveB := a != nil && a.at == r.from.at, b != nil && b.at == r.to.at
+	if moveB {
+		fs.tree.unslot(b) // else a would put it out of its place
 	}
-	if a != nil {
+	if moveA {
 		fs.tree.move(a, toA)
 	}
-	if b != nil {
+	if moveB {
 		fs.tree.move(b, toB)
 	}
 	fs.tree.mu.Unlock()

@@ -15,8 +15,20 @@ import (
 // generation goes with every node id. Ids are never reused, so it never changes.
 const generation = 1
 
+// errOvertaken: what was read of the store is older than what the tree knows.
+var errOvertaken = errors.New("renamed since it was looked up")
+
 // lookup finds a name and answers its node.
 func (fs *fileSystem) lookup(ctx context.Context, dir *node, name string, out *fuse.EntryOut) error {
+	for range commitTriesMax {
+		if err := fs.lookupOnce(ctx, dir, name, out); err != errOvertaken {
+			return err
+		}
+	}
+	return syscall.ESTALE
+}
+
+func (fs *fileSystem) lookupOnce(ctx context.Context, dir *node, name string, out *fuse.EntryOut) error {
 	e, err := fs.resolve(ctx, dir, name)
 	if err != nil {
 		return err
@@ -33,6 +45,9 @@ func (fs *fileSystem) lookup(ctx context.Context, dir *node, name string, out *f
 // answer enters what was found into the tree and gives its node to the kernel.
 func (fs *fileSystem) answer(ctx context.Context, e *entry, out *fuse.EntryOut) error {
 	n := fs.enter(e)
+	if n == nil {
+		return errOvertaken
+	}
 	p, err := fs.entryAttr(ctx, n, e)
 	if err != nil {
 		fs.forget(n.id, 1)
@@ -44,23 +59,21 @@ func (fs *fileSystem) answer(ctx context.Context, e *entry, out *fuse.EntryOut) 
 
 func (fs *fileSystem) enter(e *entry) *node {
 	if e.fresh == nil {
-		return fs.tree.enter(e.at, e.birth())
+		return fs.tree.enter(e.at, e.birth(), e.renamings)
 	}
 	return fs.tree.enterFresh(e.fresh)
 }
 
 // enterFresh counts a lookup of a file that was not committed a moment ago. By
-// now it may be, closed and forgotten too: then it gets another node.
+// now it may be, closed and forgotten too: then the name must be resolved again.
 func (t *tree) enterFresh(n *node) *node {
 	t.mu.Lock()
-	if t.byID[n.id] == n {
-		n.lookups++
-		t.mu.Unlock()
-		return n
+	defer t.mu.Unlock()
+	if t.byID[n.id] != n {
+		return nil
 	}
-	at, birth := n.at, n.birth
-	t.mu.Unlock()
-	return t.enter(at, birth)
+	n.lookups++
+	return n
 }
 
 func fillEntry(n *node, p *pairAttr, out *fuse.EntryOut) {

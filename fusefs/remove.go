@@ -75,6 +75,17 @@ func (t *tree) at(e *entry) *node {
 	return nil
 }
 
+// nodeOf is the node of an entry's pair after the pair has been moved or replaced:
+// a lookup that came between the commit and us has told the tree already.
+func (t *tree) nodeOf(e *entry) *node {
+	if e.fresh == nil && e.at.kind == kindFile && e.found && !e.isMarkerValue() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return t.byBirth[e.birth()]
+	}
+	return t.at(e)
+}
+
 // unlinkFresh takes the name of a file that the store has never seen.
 func (fs *fileSystem) unlinkFresh(ctx context.Context, dir *node, f *file) error {
 	f.mu.Lock()

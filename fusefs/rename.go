@@ -196,15 +196,17 @@ func crossDevice(err error) error {
 	return err
 }
 
-// moved gives the node of what has been renamed its new place.
+// moved gives the node of what has been renamed its new place, unless the tree
+// has been told of that, or of the next rename, already.
 func (fs *fileSystem) moved(from *entry, to slot) {
-	n := fs.tree.at(from)
+	n := fs.tree.nodeOf(from)
 	if n == nil {
 		return
 	}
 	fs.tree.mu.Lock()
-	fs.tree.unfresh(n)
-	fs.tree.move(n, to)
+	if n.at == from.at {
+		fs.tree.move(n, to)
+	}
 	key := n.key(nil)
 	f := n.file
 	fs.tree.mu.Unlock()

@@ -222,7 +222,7 @@ func (r *renaming) displaced() {
 	if !r.to.found {
 		return
 	}
-	n := r.fs.tree.at(&r.to)
+	n := r.fs.tree.nodeOf(&r.to)
 	if n == nil {
 		return
 	}

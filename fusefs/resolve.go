@@ -25,6 +25,8 @@ type entry struct {
 	key []byte
 	// folder: only a directory can have this name.
 	folder bool
+	// renamings is how many the tree had seen before the store was read.
+	renamings uint64
 }
 
 func (e *entry) isDir() bool     { return e.found && e.at.kind == kindDir }
@@ -54,6 +56,13 @@ func (e *entry) creatable(kind nodeKind) error {
 
 // resolve finds out what a name stands for.
 func (fs *fileSystem) resolve(ctx context.Context, dir *node, name string) (entry, error) {
+	renamings := fs.tree.seen()
+	e, err := fs.resolveName(ctx, dir, name)
+	e.renamings = renamings
+	return e, err
+}
+
+func (fs *fileSystem) resolveName(ctx context.Context, dir *node, name string) (entry, error) {
 	place, err := fs.tree.place(dir)
 	if err != nil {
 		return entry{}, err

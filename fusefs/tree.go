@@ -32,6 +32,9 @@ type tree struct {
 	byBirth map[kv.Stamp]*node // pairs other than markers
 	// open are the nodes of files that are open.
 	open map[*node]struct{}
+	// renamings counts the changes of which node is where. What was read of the
+	// store before one may be older than what the tree says since.
+	renamings uint64
 }
 
 func newTree(inoKey kv.Stamp) *tree {
@@ -94,15 +97,37 @@ func (t *tree) describe(n *node) string {
 }
 
 // enter finds or makes the node of what a lookup found, and counts the lookup.
-func (t *tree) enter(at slot, birth kv.Stamp) *node {
+// The store was read when the tree had seen this many renamings: where it tells
+// something else than a tree that has changed since, it has been overtaken, and
+// enter gives nil. The tree would go back to what was true before a rename.
+func (t *tree) enter(at slot, birth kv.Stamp, renamings uint64) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if renamings != t.renamings && !t.agrees(at, birth) {
+		return nil
+	}
 	n := t.find(at, birth)
 	if n == nil {
 		n = t.add(at, birth)
 	}
 	n.lookups++
 	return n
+}
+
+// agrees says that the tree has this pair or directory in this place, or knows
+// of neither.
+func (t *tree) agrees(at slot, birth kv.Stamp) bool {
+	if n := t.bySlot[at]; n != nil {
+		return n.birth == birth
+	}
+	return at.kind != kindFile || t.byBirth[birth] == nil
+}
+
+// seen is how many renamings the tree has seen.
+func (t *tree) seen() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.renamings
 }
 
 // find gives the node of a pair or directory, if there is one, and brings it
@@ -184,7 +209,9 @@ func (t *tree) move(n *node, to slot) {
 	}
 	if !n.gone {
 		t.unslot(n)
+		t.unfresh(n) // what the store has moved is in the store
 	}
+	t.renamings++
 	n.gone = false
 	from := n.at.parent
 	n.at = to
@@ -210,6 +237,7 @@ func (t *tree) detach(n *node) {
 		return
 	}
 	t.unslot(n)
+	t.renamings++
 	n.gone = true
 	t.unfresh(n)
 }
