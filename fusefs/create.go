@@ -244,5 +244,8 @@ func (fs *fileSystem) readlink(ctx context.Context, n *node) ([]byte, error) {
 		return pair.Value, err
 	}
 	pair, err := fs.closedPair(ctx, n, kv.WantAll)
+	if err != nil && fs.tree.openFile(n) != nil {
+		return fs.readlink(ctx, n) // replaced on the way, and kept
+	}
 	return pair.Value, err
 }

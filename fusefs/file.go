@@ -263,10 +263,7 @@ func (fs *fileSystem) pin(ctx context.Context, f *file) error {
 	if err != nil {
 		return err
 	}
-	f.mu.Lock()
-	pinned := f.pin != 0
-	f.mu.Unlock()
-	if pinned || key == nil {
+	if f.isPinned() || key == nil {
 		return nil
 	}
 	fs.marks.add(key)
@@ -279,6 +276,12 @@ func (fs *fileSystem) pin(ctx context.Context, f *file) error {
 		return fs.session.Unpin(ctx, birth)
 	}
 	return nil
+}
+
+func (f *file) isPinned() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.pin != 0
 }
 
 func (f *file) pinnedAs(birth kv.Stamp, key []byte) bool {

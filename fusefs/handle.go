@@ -117,8 +117,12 @@ func (fs *fileSystem) openHeld(ctx context.Context, f *file, in *fuse.OpenIn) er
 }
 
 // pinOpened pins the pair of a file that has just been opened. A node whose key
-// is gone or has another pair must be looked up again.
+// is gone or has another pair must be looked up again, unless the pair is pinned:
+// by another opener, or by the rename that has replaced it.
 func (fs *fileSystem) pinOpened(ctx context.Context, f *file) error {
+	if f.isPinned() {
+		return nil
+	}
 	fs.tree.mu.Lock()
 	gone := f.n.gone
 	fs.tree.mu.Unlock()

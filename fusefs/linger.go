@@ -9,13 +9,18 @@ import "context"
 // orphan, until the kernel forgets its node, which it does at once if nobody is
 // on the way to it.
 
-// keepTarget holds what is under the new name, if the kernel knows it.
+// keepTarget holds what is under the new name. The kernel may not know it yet: a
+// lookup may be on its way to the tree.
 func (r *renaming) keepTarget(ctx context.Context) *file {
-	n := r.fs.tree.at(&r.to)
-	if n == nil || !r.to.hasPair {
+	if !r.to.hasPair {
 		return nil
 	}
+	n := r.fs.tree.enter(r.to.at, r.to.birth(), r.to.renamings)
+	if n == nil {
+		return nil // it is not there any more: the rename's guards will say so
+	}
 	f := r.fs.tree.hold(n)
+	r.fs.forget(n.id, 1)
 	if err := r.fs.pin(ctx, f); err != nil {
 		r.fs.closeFile(ctx, f)
 		return nil

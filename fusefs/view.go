@@ -82,7 +82,11 @@ func (fs *fileSystem) lookOver(ctx context.Context, f *file, off, length int64) 
 func (fs *fileSystem) fileAttrOf(ctx context.Context, n *node) (pairAttr, error) {
 	f := fs.tree.openFile(n)
 	if f == nil {
-		return fs.closedAttrOf(ctx, n)
+		p, err := fs.closedAttrOf(ctx, n)
+		if err == nil || fs.tree.openFile(n) == nil {
+			return p, err
+		}
+		return fs.fileAttrOf(ctx, n) // replaced on the way, and kept
 	}
 	v, pair, err := fs.lookOver(ctx, f, 0, 0)
 	if err != nil {
