@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -22,7 +23,28 @@ var (
 	ErrMountPointNotEmpty = errors.New("mount point is not empty")
 	// ErrMountPointNotDir: it is no directory.
 	ErrMountPointNotDir = errors.New("mount point is not a directory")
+	// ErrNoFUSE: nothing can be mounted on this machine, or not by this user.
+	ErrNoFUSE = errors.New("FUSE cannot be used")
 )
+
+// CheckFUSE says whether this machine and this user can mount at all: nil, or
+// ErrNoFUSE with what is missing. direct means to mount without fusermount3,
+// as only root may.
+func CheckFUSE(direct bool) error {
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		return fmt.Errorf("%w: %w (load the kernel's module: modprobe fuse)", ErrNoFUSE, err)
+	}
+	if direct {
+		return nil
+	}
+	// The names and the folder that go-fuse looks for.
+	for _, name := range []string{"fusermount3", "/bin/fusermount3", "fusermount", "/bin/fusermount"} {
+		if _, err := exec.LookPath(name); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: only root mounts without fusermount3: install the package fuse3", ErrNoFUSE)
+}
 
 // probeTimeout is how long another mount's server may take to answer a stat
 // before it counts as alive but busy.

@@ -3,7 +3,6 @@ package fusefs
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -40,13 +39,16 @@ func Mount(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := CheckFUSE(o.DirectMount); err != nil {
+		return nil, err
+	}
 	fs, err := newFileSystem(o)
 	if err != nil {
 		return nil, fmt.Errorf("fusefs: %w", err)
 	}
 	fuseServer, err := fuse.NewServer(fs, o.MountPoint, mountOptions(&o))
 	if err != nil {
-		return nil, errors.Join(explainMount(err), fs.shutDown())
+		return nil, errors.Join(fmt.Errorf("mount: %w", err), fs.shutDown())
 	}
 	s := &Server{fs: fs, fuse: fuseServer, done: make(chan struct{})}
 	go s.serve()
@@ -109,15 +111,6 @@ func mountOptions(o *Options) *fuse.MountOptions {
 		m.DirectMountFlags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_RDONLY
 	}
 	return m
-}
-
-// explainMount names what is missing on a machine where FUSE does not work.
-func explainMount(err error) error {
-	// go-fuse looks for it in PATH, then at a path of its own.
-	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("mount: %w (only root mounts without fusermount3: install the package fuse3)", err)
-	}
-	return fmt.Errorf("mount: %w", err)
 }
 
 // fusermountDetach unmounts for a user who may not call umount(2).

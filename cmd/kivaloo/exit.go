@@ -54,7 +54,7 @@ var exits = []struct {
 	{exitFormat, "not a store, or of another format", []error{lbs.ErrNotStore, lbs.ErrFormat, kvstore.ErrFormat}},
 	{exitConnection, "no connection", []error{client.ErrConnection}},
 	{exitMountPoint, "mount point unusable", []error{errMountPoint, fusefs.ErrMountPointUsed, fusefs.ErrMountPointDead,
-		fusefs.ErrMountPointNotEmpty, fusefs.ErrMountPointNotDir}},
+		fusefs.ErrMountPointNotEmpty, fusefs.ErrMountPointNotDir, fusefs.ErrNoFUSE}},
 	{exitIO, "I/O error, or no space", []error{kv.ErrNoSpace, kv.ErrFailed, lbs.ErrNoSpace, lbs.ErrFailed,
 		unix.ENOSPC, unix.EDQUOT, unix.EIO, unix.EROFS}},
 	{exitUsage, "wrong usage", []error{errUsage, socket.ErrAddress, socket.ErrNotLoopback}},

@@ -77,6 +77,9 @@ func answers(point string) error {
 
 // checkPoint finds what is wrong with the mount point, and clears a dead mount.
 func (m *mounter) checkPoint() error {
+	if err := fusefs.CheckFUSE(direct()); err != nil {
+		return err
+	}
 	if err := apart(m.dir, m.point); err != nil {
 		return err
 	}
@@ -90,11 +93,36 @@ func (m *mounter) checkPoint() error {
 		}
 		err = fusefs.CheckMountPoint(m.point)
 	}
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // it will be made
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return canBeMade(m.point)
 	}
 	return err
 }
+
+// canBeMade says whether a directory that is not there can be made, below the
+// first one that is. A name that is there and leads nowhere is in the way.
+func canBeMade(point string) error {
+	if _, err := os.Lstat(point); err == nil {
+		return fmt.Errorf("%w: %s is a link that leads nowhere", errMountPoint, point)
+	}
+	above := filepath.Dir(point)
+	info, err := os.Stat(above)
+	switch {
+	case (errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR)) && above != point:
+		return canBeMade(above)
+	case err == nil && !info.IsDir():
+		err = unix.ENOTDIR
+	case err == nil:
+		err = unix.Access(above, unix.W_OK|unix.X_OK)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: it cannot be made: %w", errMountPoint, &os.PathError{Op: "mkdir", Path: above, Err: err})
+	}
+	return nil
+}
+
+// direct says whether we mount without help.
+func direct() bool { return os.Geteuid() == 0 }
 
 // checkOutside refuses sockets and a log that the mount would hide.
 func (m *mounter) checkOutside() error {
@@ -183,7 +211,7 @@ func (m *mounter) start() (*fusefs.Server, error) {
 		GID:        uint32(os.Getgid()),
 		// The first column of df, and the way from a mount to its store.
 		FsName:      m.dir,
-		DirectMount: os.Geteuid() == 0,
+		DirectMount: direct(),
 		Logger:      m.log,
 	})
 }

@@ -108,6 +108,8 @@ func Open(fsys disk.FS, dir string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("%s: %w", dir, lbs.ErrInUse)
 	case errors.Is(err, syscall.ENOTDIR):
 		return nil, fmt.Errorf("%s: %w: it is no directory", dir, lbs.ErrNotStore)
+	case opts.Create && errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: %w: it is a link that leads nowhere", dir, lbs.ErrNotStore)
 	case err != nil:
 		return nil, err
 	}
