@@ -114,7 +114,9 @@ func (d *Delta) RangeIterator() Iterator { return d.ranges.iterator() }
 // Brought), e.Birth what a created pair gets. The delta keeps e and changes what
 // e inherits.
 func (d *Delta) Put(e *Entry) {
-	old := d.points.get(e.Key)
+	at := d.points.place(e.Key)
+	old := *at
+	*at = e
 	switch {
 	case old == nil:
 		if d.Covering(e.Key) != nil {
@@ -125,7 +127,6 @@ func (d *Delta) Put(e *Entry) {
 	case !e.Has(Fresh):
 		e.inherit(old)
 	}
-	d.points.set(e)
 	d.drop(old, e)
 }
 
@@ -147,8 +148,9 @@ func (e *Entry) inherit(old *Entry) {
 
 // Delete applies a deletion; moved says that the pair goes on under another key.
 func (d *Delta) Delete(key []byte, version uint64, moved bool) {
-	old := d.points.get(key)
-	d.points.set(&Entry{Key: key, Version: version, Flags: Deleted})
+	at := d.points.place(key)
+	old := *at
+	*at = &Entry{Key: key, Version: version, Flags: Deleted}
 	if !moved {
 		d.drop(old, nil)
 	}

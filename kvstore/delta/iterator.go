@@ -27,7 +27,7 @@ func (it *Iterator) Seek(key []byte) bool {
 		if found {
 			return true
 		}
-		if len(n.children) == 0 {
+		if n.isLeaf() {
 			break
 		}
 		n = n.children[i]
@@ -40,12 +40,12 @@ func (it *Iterator) Seek(key []byte) bool {
 func (it *Iterator) SeekBefore(key []byte) bool {
 	it.depth = 0
 	for n := it.root; n != nil; {
-		i := len(n.items)
+		i := n.count
 		if key != nil {
 			i, _ = n.find(key)
 		}
 		it.push(n, i)
-		if len(n.children) == 0 {
+		if n.isLeaf() {
 			break
 		}
 		n = n.children[i]
@@ -63,12 +63,12 @@ func (it *Iterator) Entry() *Entry {
 func (it *Iterator) Next() bool {
 	top := &it.stack[it.depth-1]
 	top.i++
-	if len(top.n.children) == 0 {
+	if top.n.isLeaf() {
 		return it.up()
 	}
 	for n := top.n.children[top.i]; ; n = n.children[0] {
 		it.push(n, 0)
-		if len(n.children) == 0 {
+		if n.isLeaf() {
 			return true
 		}
 	}
@@ -77,12 +77,12 @@ func (it *Iterator) Next() bool {
 // Prev goes to the entry before, and says whether there is one.
 func (it *Iterator) Prev() bool {
 	top := &it.stack[it.depth-1]
-	if len(top.n.children) == 0 {
+	if top.n.isLeaf() {
 		return it.down()
 	}
 	for n := top.n.children[top.i]; ; n = n.children[len(n.children)-1] {
-		it.push(n, len(n.items))
-		if len(n.children) == 0 {
+		it.push(n, n.count)
+		if n.isLeaf() {
 			return it.down()
 		}
 	}
@@ -97,7 +97,7 @@ func (it *Iterator) push(n *node, i int) {
 func (it *Iterator) up() bool {
 	for it.depth > 0 {
 		top := &it.stack[it.depth-1]
-		if top.i < len(top.n.items) {
+		if top.i < top.n.count {
 			return true
 		}
 		it.depth--

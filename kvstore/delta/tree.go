@@ -1,6 +1,9 @@
 package delta
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // nodeItemsMax is how many entries a node holds: enough to keep the tree flat,
 // few enough that copying a node for a lone commit costs about as much as the
@@ -8,7 +11,7 @@ import "bytes"
 const nodeItemsMax = 63
 
 // tree is a B-tree of entries that shares nodes with the trees it was cloned
-// from: a node is written to only by the tree whose generation it carries, and
+// from. A node belongs to the tree whose generation it carries, and is
 // copied first by every other (as in github.com/google/btree). Entries are
 // never taken out, only replaced: what is deleted stays as a deletion.
 type tree struct {
@@ -17,27 +20,134 @@ type tree struct {
 	length     int
 }
 
+// A node has beside each entry the head of its key, eight bytes as a number, so
+// that a search looks at neighbouring words and not at a key behind two pointers
+// for each step: on random keys it takes a third of the time. Heads begin after
+// the prefix that all keys of the node share, where keys begin to differ.
 type node struct {
 	generation uint64
-	items      []*Entry
+	count      int
+	prefix     int // length of what all keys share; of a single key, all of it
+	heads      [nodeItemsMax]uint64
+	items      [nodeItemsMax]*Entry
 	children   []*node // none in a leaf, else one more than items
+}
+
+// headOf is the head of what follows the prefix in a key.
+func headOf(rest []byte) uint64 {
+	if len(rest) >= 8 {
+		return binary.BigEndian.Uint64(rest)
+	}
+	var h [8]byte
+	copy(h[:], rest)
+	return binary.BigEndian.Uint64(h[:])
+}
+
+// commonPrefix is the length of what two keys share.
+func commonPrefix(a, b []byte) int {
+	n := min(len(a), len(b))
+	i := 0
+	for ; i+8 <= n && binary.LittleEndian.Uint64(a[i:]) == binary.LittleEndian.Uint64(b[i:]); i += 8 {
+	}
+	for i < n && a[i] == b[i] {
+		i++
+	}
+	return i
 }
 
 // find answers the position of key among the items of n, and whether it is there.
 func (n *node) find(key []byte) (int, bool) {
-	low, high := 0, len(n.items)
-	for low < high {
-		mid := int(uint(low+high) >> 1)
+	if n.count == 0 {
+		return 0, false
+	}
+	if len(key) < n.prefix || string(key[:n.prefix]) != string(n.shared()) {
+		if bytes.Compare(key, n.shared()) < 0 {
+			return 0, false
+		}
+		return n.count, false
+	}
+	h := headOf(key[n.prefix:])
+	i := n.headSearch(h)
+	for ; i < n.count && n.heads[i] == h; i++ {
+		switch c := bytes.Compare(n.items[i].Key[n.prefix:], key[n.prefix:]); {
+		case c == 0:
+			return i, true
+		case c > 0:
+			return i, false
+		case i+1 < n.count && n.heads[i+1] == h:
+			return n.tailSearch(i+1, key)
+		}
+	}
+	return i, false
+}
+
+// shared is the prefix.
+func (n *node) shared() []byte { return n.items[0].Key[:n.prefix] }
+
+// headSearch is the first position whose head is not below h. The compiler makes
+// the loop's condition a conditional move: no step depends on a guess.
+func (n *node) headSearch(h uint64) int {
+	lo := 0
+	for size := n.count; size > 0; {
+		half := (size + 1) >> 1
+		if next := lo + half; n.heads[next-1] < h {
+			lo = next
+		}
+		size -= half
+	}
+	return lo
+}
+
+// tailSearch is find by whole keys, from position lo on: where heads are equal.
+func (n *node) tailSearch(lo int, key []byte) (int, bool) {
+	high := n.count
+	for lo < high {
+		mid := int(uint(lo+high) >> 1)
 		switch c := bytes.Compare(n.items[mid].Key, key); {
 		case c == 0:
 			return mid, true
 		case c < 0:
-			low = mid + 1
+			lo = mid + 1
 		default:
 			high = mid
 		}
 	}
-	return low, false
+	return lo, false
+}
+
+// isLeaf says that the node has no children.
+func (n *node) isLeaf() bool { return len(n.children) == 0 }
+
+// open makes room for an item of this key at position i.
+func (n *node) open(i int, key []byte) {
+	copy(n.items[i+1:], n.items[i:n.count])
+	copy(n.heads[i+1:], n.heads[i:n.count])
+	n.count++
+	shared := len(key)
+	if n.count > 1 {
+		shared = commonPrefix(key, n.items[(i+1)%n.count].Key) // with any other
+	}
+	if n.count == 1 || shared < n.prefix {
+		n.items[i] = &Entry{Key: key}
+		n.setPrefix(shared)
+	}
+	n.heads[i] = headOf(key[n.prefix:])
+}
+
+// setPrefix makes the heads begin elsewhere.
+func (n *node) setPrefix(prefix int) {
+	n.prefix = prefix
+	for i, e := range n.items[:n.count] {
+		n.heads[i] = headOf(e.Key[prefix:])
+	}
+}
+
+// measure finds the prefix anew: of fewer keys it may be longer. They are in
+// order, so what the first and the last share, all do.
+func (n *node) measure() {
+	if n.count > 0 {
+		n.setPrefix(commonPrefix(n.items[0].Key, n.items[n.count-1].Key))
+	}
 }
 
 func (t *tree) get(key []byte) *Entry {
@@ -46,7 +156,7 @@ func (t *tree) get(key []byte) *Entry {
 		if found {
 			return n.items[i]
 		}
-		if len(n.children) == 0 {
+		if n.isLeaf() {
 			return nil
 		}
 		n = n.children[i]
@@ -65,7 +175,7 @@ func (t *tree) floor(key []byte) *Entry {
 		if i > 0 {
 			best = n.items[i-1]
 		}
-		if len(n.children) == 0 {
+		if n.isLeaf() {
 			break
 		}
 		n = n.children[i]
@@ -74,40 +184,42 @@ func (t *tree) floor(key []byte) *Entry {
 }
 
 // set inserts e, or puts it in the place of the entry with its key.
-func (t *tree) set(e *Entry) {
+func (t *tree) set(e *Entry) { *t.place(e.Key) = e }
+
+// place answers where the entry of a key is kept. It holds the entry that is
+// there, or nil: then one with this key must be put there before anything else is
+// asked of the tree.
+func (t *tree) place(key []byte) **Entry {
 	if t.root == nil {
-		t.root = t.newNode(0)
+		t.root = t.newNode()
 	}
 	t.root = t.own(t.root)
-	if len(t.root.items) == nodeItemsMax {
+	if t.root.count == nodeItemsMax {
 		old := t.root
-		t.root = t.newNode(1)
-		t.root.children = append(t.root.children, old)
+		t.root = t.newNode()
+		t.root.children = append(make([]*node, 0, nodeItemsMax+1), old)
 		t.split(t.root, 0)
 	}
-	t.insert(t.root, e)
+	return t.placeIn(t.root, key)
 }
 
-func (t *tree) insert(n *node, e *Entry) {
+func (t *tree) placeIn(n *node, key []byte) **Entry {
 	for {
-		i, found := n.find(e.Key)
+		i, found := n.find(key)
 		if found {
-			n.items[i] = e
-			return
+			return &n.items[i]
 		}
-		if len(n.children) == 0 {
-			n.items = append(n.items, nil)
-			copy(n.items[i+1:], n.items[i:])
-			n.items[i] = e
+		if n.isLeaf() {
+			n.open(i, key)
+			n.items[i] = nil
 			t.length++
-			return
+			return &n.items[i]
 		}
-		if len(n.children[i].items) == nodeItemsMax {
-			n.children[i] = t.own(n.children[i])
+		n.children[i] = t.own(n.children[i])
+		if n.children[i].count == nodeItemsMax {
 			t.split(n, i)
 			continue // the entry that moved up may be the one, or come before it
 		}
-		n.children[i] = t.own(n.children[i])
 		n = n.children[i]
 	}
 }
@@ -116,42 +228,40 @@ func (t *tree) insert(n *node, e *Entry) {
 func (t *tree) split(n *node, i int) {
 	left := n.children[i]
 	half := nodeItemsMax / 2
-	if i == len(n.items) && len(left.children) == 0 {
+	if i == n.count && left.isLeaf() {
 		half = nodeItemsMax - 8 // ascending keys come in crowds: leave the left one full
 	}
-	right := t.newNode(len(left.children))
+	right := t.newNode()
 	up := left.items[half]
-	right.items = append(right.items, left.items[half+1:]...)
-	clear(left.items[half:])
-	left.items = left.items[:half]
-	if len(left.children) > 0 {
-		right.children = append(right.children, left.children[half+1:]...)
+	right.count = copy(right.items[:], left.items[half+1:left.count])
+	clear(left.items[half:left.count])
+	left.count = half
+	if !left.isLeaf() {
+		right.children = append(make([]*node, 0, nodeItemsMax+1), left.children[half+1:]...)
 		clear(left.children[half+1:])
 		left.children = left.children[:half+1]
 	}
-	n.items = append(n.items, nil)
-	copy(n.items[i+1:], n.items[i:])
+	left.measure()
+	right.measure()
+	n.open(i, up.Key)
 	n.items[i] = up
 	n.children = append(n.children, nil)
 	copy(n.children[i+2:], n.children[i+1:])
 	n.children[i+1] = right
 }
 
-func (t *tree) newNode(children int) *node {
-	n := &node{generation: t.generation, items: make([]*Entry, 0, nodeItemsMax)}
-	if children > 0 {
-		n.children = make([]*node, 0, nodeItemsMax+1)
-	}
-	return n
-}
+func (t *tree) newNode() *node { return &node{generation: t.generation} }
 
 // own is n, or a copy of it that this tree may write to.
 func (t *tree) own(n *node) *node {
 	if n.generation == t.generation {
 		return n
 	}
-	c := t.newNode(len(n.children))
-	c.items = append(c.items, n.items...)
-	c.children = append(c.children, n.children...)
+	c := new(node)
+	*c = *n
+	c.generation = t.generation
+	if !n.isLeaf() {
+		c.children = append(make([]*node, 0, nodeItemsMax+1), n.children...)
+	}
 	return c
 }
