@@ -206,6 +206,18 @@ func (sh *cacheShard) addUnlessThere(s *slot) *slot {
 	return s
 }
 
+// drop forgets a page or chunk that the newest tree does not use any more. Readers
+// of older states, who are few, read it again from the log.
+func (c *cache) drop(p page.Place) {
+	key := cacheKey{p.Block, p.Offset}
+	sh := c.shard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if s := sh.find(key); s != nil {
+		sh.remove(s)
+	}
+}
+
 // evict moves the clock's hand to a slot not used since it last came by.
 func (sh *cacheShard) evict() {
 	for {

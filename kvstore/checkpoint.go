@@ -200,6 +200,9 @@ func (c *checkpointer) step() error {
 	if err := c.adopt(tree, done); err != nil {
 		return err
 	}
+	for _, p := range m.died {
+		c.db.cache.drop(p)
+	}
 	return c.free()
 }
 
