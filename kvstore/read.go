@@ -65,6 +65,11 @@ func (db *DB) getFrom(s *state, req *kv.GetRequest) (kv.Pair, error) {
 	if !found {
 		return kv.Pair{}, kv.ErrNotFound
 	}
+	return db.pairFrom(s, &p, req)
+}
+
+// pairFrom is a pair of state s as it was asked for.
+func (db *DB) pairFrom(s *state, p *pair, req *kv.GetRequest) (kv.Pair, error) {
 	out, err := p.toKV(req.Key, req.Want)
 	if err != nil || req.Want&kv.WantValue == 0 {
 		return out, err
@@ -73,7 +78,7 @@ func (db *DB) getFrom(s *state, req *kv.GetRequest) (kv.Pair, error) {
 	if length == 0 {
 		length = -1
 	}
-	out.Value, err = readValue(&p, req.Offset, length, func(b *item.Blob, number uint32) ([]byte, error) {
+	out.Value, err = readValue(p, req.Offset, length, func(b *item.Blob, number uint32) ([]byte, error) {
 		return db.chunkOf(s, b, number, nil)
 	})
 	return out, err

@@ -42,19 +42,32 @@ func (s *state) get(src btree.Source, key []byte, stamps bool) (pair, bool, erro
 
 // getBelow looks a key up from layer i downwards.
 func (s *state) getBelow(src btree.Source, key []byte, stamps bool, i int) (pair, bool, error) {
+	e, i, covered := s.inDeltas(key, i)
+	switch {
+	case covered:
+		return pair{}, false, nil
+	case e != nil:
+		return s.fromDelta(src, e, stamps, i)
+	}
+	return s.fromTree(src, key, stamps)
+}
+
+// inDeltas looks a key up in the deltas from layer i downwards: the entry and its
+// layer, or nil. covered says that a deleted range above the tree holds the key.
+func (s *state) inDeltas(key []byte, i int) (e *delta.Entry, layer int, covered bool) {
 	for ; i < layers; i++ {
 		d := s.layer(i)
 		if d == nil {
 			continue
 		}
 		if e := d.Get(key); e != nil {
-			return s.fromDelta(src, e, stamps, i)
+			return e, i, false
 		}
 		if d.Covering(key) != nil {
-			return pair{}, false, nil
+			return nil, i, true
 		}
 	}
-	return s.fromTree(src, key, stamps)
+	return nil, i, false
 }
 
 // fromDelta completes an entry of layer i with what it inherits.

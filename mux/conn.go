@@ -24,6 +24,7 @@ type conn struct {
 	nc     net.Conn
 	number uint64 // names it in the log
 	in     inbox
+	gets   *gets // while reads are being answered
 	out    output
 	crowd  []*op // writes that were decoded and not yet handed to the store
 

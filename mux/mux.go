@@ -52,6 +52,7 @@ type Options struct {
 type Server struct {
 	store  kv.Store
 	writes AsyncCommitter
+	gets   BatchGetter
 	opts   Options
 	report *reporter
 	memory *pool
@@ -87,6 +88,7 @@ func New(store kv.Store, opts Options) *Server {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.writes = asyncCommitter(s.ctx, store)
+	s.gets = batchGetter(store)
 	s.mu.conns = map[*conn]struct{}{}
 	return s
 }

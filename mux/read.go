@@ -33,53 +33,58 @@ func (c *conn) answerReads() error {
 		return nil
 	}
 	answers, err := newBuffer(), error(nil)
+	c.gets = getsPool.Get().(*gets)
 	for _, at := range c.in.reads {
 		if answers, err = c.answerRead(answers, c.in.buffer()[at.start:at.end]); err != nil {
 			break
 		}
-		if len(answers) >= putBytes {
-			c.out.put(answers)
-			answers = answers[:0]
-		}
+		answers = c.putFull(answers)
 	}
+	if err == nil {
+		answers, err = c.answerGets(answers)
+	}
+	c.gets.recycle()
+	c.gets = nil
 	c.out.put(answers)
 	recycle(answers)
 	return err
 }
 
-// answerRead appends the answer of one read. Its packet was checked by gather.
+// putFull queues answers once there are many of them.
+func (c *conn) putFull(answers []byte) []byte {
+	if len(answers) < putBytes {
+		return answers
+	}
+	c.out.put(answers)
+	return answers[:0]
+}
+
+// answerRead appends the answer of one read, or, as GETs are looked up together,
+// those of the GETs before it. Its packet was checked by gather.
 func (c *conn) answerRead(dst, raw []byte) ([]byte, error) {
 	req, err := wire.DecodeRequest(wire.Open(raw))
 	if err != nil {
 		return dst, err
 	}
-	done := dst
-	switch req.Type {
-	case wire.Params:
-		return wire.AppendParams(dst, req.ID, wire.StringMax, wire.StringMax), nil
-	case wire.Get:
-		done, err = c.get(dst, &req)
-	case wire.Range:
-		done, err = c.scan(dst, &req)
+	if req.Type == wire.Get {
+		if c.gets.add(&req); c.gets.n < getsMax {
+			return dst, nil
+		}
+		return c.answerGets(dst)
 	}
+	if dst, err = c.answerGets(dst); err != nil {
+		return dst, err
+	}
+	if req.Type == wire.Params {
+		return wire.AppendParams(dst, req.ID, wire.StringMax, wire.StringMax), nil
+	}
+	// A RANGE may be long: what is before it is not added to it.
+	dst = c.putFull(dst)
+	done, err := c.scan(dst, &req)
 	if err != nil {
 		return dst, c.storeFailed(req.Type, err)
 	}
 	return done, nil
-}
-
-func (c *conn) get(dst []byte, req *wire.Request) ([]byte, error) {
-	// One byte more than fits is enough to know that it does not.
-	pair, err := c.srv.store.Get(c.srv.ctx, kv.GetRequest{Key: req.Key, Want: kv.WantValue, Length: wire.StringMax + 1})
-	switch {
-	case errors.Is(err, kv.ErrNotFound):
-		return wire.AppendStatus(dst, req.ID, wire.StatusNotDone), nil
-	case err != nil:
-		return dst, err
-	case pair.Size > wire.StringMax:
-		return dst, fmt.Errorf("%w: its value has %d", errTooLong, pair.Size)
-	}
-	return wire.AppendValue(dst, req.ID, pair.Value), nil
 }
 
 func (c *conn) scan(dst []byte, req *wire.Request) ([]byte, error) {

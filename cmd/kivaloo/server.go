@@ -44,9 +44,12 @@ const (
 	logBoundMax = 64 << 20
 )
 
-// The engine takes transactions without a goroutine for each, which the mux would
-// make up for at a price, without a word.
-var _ mux.AsyncCommitter = (*kvstore.DB)(nil)
+// The engine takes transactions without a goroutine for each, and looks many pairs
+// up at once; the mux would make up for either at a price, without a word.
+var (
+	_ mux.AsyncCommitter = (*kvstore.DB)(nil)
+	_ mux.BatchGetter    = (*kvstore.DB)(nil)
+)
 
 // A server is a store that is being served, by "serve" or by "mount".
 type server struct {
