@@ -47,17 +47,19 @@ func newHub() *hub {
 // each other.
 func (h *hub) deliver(requests []*request) {
 	told := h.tell(requests)
+	if len(told) == 0 {
+		answerAll(requests)
+		return
+	}
 	var waiting []*request
 	for _, r := range requests {
-		if len(told) == 0 || r.session != nil {
+		if r.session != nil {
 			r.answer()
 		} else {
 			waiting = append(waiting, r)
 		}
 	}
-	if len(told) > 0 {
-		h.confirm(told, waiting)
-	}
+	h.confirm(told, waiting)
 }
 
 // A telling is what one observer is to be told.
@@ -75,9 +77,7 @@ func (h *hub) confirm(told []telling, waiting []*request) {
 		if left.Add(-1) > 0 {
 			return
 		}
-		for _, r := range waiting {
-			r.answer()
-		}
+		answerAll(waiting)
 	}
 	for _, t := range told {
 		t.observer.Changed(t.changes, t.session.awaits(confirmed))

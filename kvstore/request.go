@@ -18,7 +18,11 @@ type request struct {
 	// it may emit operations.
 	internal func(w *writer) error
 
-	done func(kv.Result, error)
+	// Who asked is told by done, or by the crowd that the transaction is one of.
+	done    func(kv.Result, error)
+	crowd   *kv.Crowd
+	index   int
+	refused bool // never queued
 
 	result  kv.Result
 	err     error
@@ -31,6 +35,10 @@ type request struct {
 func (r *request) answer() {
 	if r.err != nil {
 		r.result = kv.Result{}
+	}
+	if r.crowd != nil {
+		r.crowd.Answer(r.index, r.result, r.err)
+		return
 	}
 	r.done(r.result, r.err)
 }

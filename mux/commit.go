@@ -7,24 +7,21 @@ import (
 	"kivaloo/kvstore/kv"
 )
 
-// An AsyncCommitter is a store that takes transactions without a goroutine
-// waiting for each. Transactions take effect in the order of the calls. done is
-// called once, by the store's own goroutine, which waits for it, or at once when
-// the store is closed: it must not block. The transaction and its bytes belong to
-// the store until then.
-type AsyncCommitter interface {
-	CommitAsync(txn *kv.Txn, done func(kv.Result, error))
+// A CrowdCommitter is a store that takes transactions without a goroutine waiting
+// for each. They take effect in the order in which they are handed over.
+type CrowdCommitter interface {
+	CommitCrowd(c *kv.Crowd)
 }
 
-// asyncCommitter is the store itself, if it can, or goroutines around it.
-func asyncCommitter(ctx context.Context, store kv.Store) AsyncCommitter {
-	if async, ok := store.(AsyncCommitter); ok {
-		return async
+// crowdCommitter is the store itself, if it can, or goroutines around it.
+func crowdCommitter(ctx context.Context, store kv.Store) CrowdCommitter {
+	if crowds, ok := store.(CrowdCommitter); ok {
+		return crowds
 	}
 	return &ordered{ctx: ctx, store: store, waiting: map[string][]job{}}
 }
 
-// ordered gives any store a CommitAsync: a goroutine for each key that is being
+// ordered gives any store a CommitCrowd: a goroutine for each key that is being
 // written, which carries out the transactions of that key one by one. It keeps
 // the order of single keys only, which is all that protocol v1 promises.
 type ordered struct {
@@ -37,34 +34,42 @@ type ordered struct {
 	waiting map[string][]job
 }
 
+// A job is a transaction of a crowd.
 type job struct {
-	txn  *kv.Txn
-	done func(kv.Result, error)
+	crowd *kv.Crowd
+	index int
 }
 
-// CommitAsync begins to carry out a transaction with one effect. Its caller
-// counts on done, and so awaits the goroutine.
-func (o *ordered) CommitAsync(txn *kv.Txn, done func(kv.Result, error)) {
-	key := string(txn.Effects[0].Key)
+// CommitCrowd begins to carry out transactions with one effect each. Its caller
+// counts on being answered, and so awaits the goroutines.
+func (o *ordered) CommitCrowd(c *kv.Crowd) {
+	// A crowd whose last transaction is answered may be gone: that is not before
+	// its last one is begun.
+	for i, n := 0, len(c.Txns); i < n; i++ {
+		o.begin(string(c.Txns[i].Effects[0].Key), job{c, i})
+	}
+}
+
+func (o *ordered) begin(key string, j job) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if jobs, busy := o.waiting[key]; busy {
-		o.waiting[key] = append(jobs, job{txn, done})
+		o.waiting[key] = append(jobs, j)
 		return
 	}
 	o.waiting[key] = nil
-	go o.run(key, job{txn, done})
+	go o.run(key, j)
 }
 
 // run carries out the transactions of a key until none is left.
 func (o *ordered) run(key string, next job) {
 	for more := true; more; {
-		result, err := o.store.Commit(o.ctx, next.txn)
-		done := next.done
-		// Before done: nothing of this goroutine is left once its last caller is
-		// told, except its return.
+		done := next
+		result, err := o.store.Commit(o.ctx, &done.crowd.Txns[done.index])
+		// Before the answer: nothing of this goroutine is left once its last caller
+		// is told, except its return.
 		next, more = o.next(key)
-		done(result, err)
+		done.crowd.Answer(done.index, result, err)
 	}
 }
 

@@ -26,7 +26,8 @@ type conn struct {
 	in     inbox
 	gets   *gets // while reads are being answered
 	out    output
-	crowd  []*op // writes that were decoded and not yet handed to the store
+	crowd  *crowd // writes that were decoded and not yet handed to the store, or nil
+	places int    // writes that there is room for beside those
 
 	stop struct {
 		sync.Mutex
@@ -136,23 +137,36 @@ func (c *conn) gather() error {
 	}
 }
 
+// placesAtOnce is for how many writes room is made together.
+const placesAtOnce = 32
+
 // join adds a write to the crowd. When there is no room for it, the crowd goes
 // ahead: room comes from writes that are done.
 func (c *conn) join(req *wire.Request) {
-	if !c.out.tryBegin() {
-		c.handOver()
-		c.out.waitBegin()
+	if c.places == 0 {
+		c.places = c.out.begin(placesAtOnce)
 	}
-	c.crowd = append(c.crowd, newOp(c, req))
+	if c.places == 0 {
+		c.handOver()
+		c.places = c.out.waitBegin(placesAtOnce)
+	}
+	if c.crowd == nil {
+		c.crowd = newCrowd(c)
+	}
+	c.crowd.add(req)
+	c.places--
 }
 
-// handOver gives the crowd to the store.
+// handOver gives the crowd to the store, and back the room that nobody has used.
 func (c *conn) handOver() {
-	for i, op := range c.crowd {
-		c.crowd[i] = nil // from here on it is the store's, and soon another's
-		c.srv.writes.CommitAsync(&op.txn, op.done)
+	if c.places > 0 {
+		c.out.giveBack(c.places)
+		c.places = 0
 	}
-	c.crowd = c.crowd[:0]
+	if w := c.crowd; w != nil {
+		c.crowd = nil // from here on it is the store's, and soon another's
+		w.handOver(c.srv.writes)
+	}
 }
 
 // storeFailed is an error for which protocol v1 has no answer.

@@ -55,14 +55,19 @@ func newQueued(t *testing.T, gate chan struct{}) *queued {
 			if q.gate != nil {
 				<-q.gate
 			}
-			j.done(q.Commit(context.Background(), j.txn))
+			res, err := q.Commit(context.Background(), &j.crowd.Txns[j.index])
+			j.crowd.Answer(j.index, res, err)
 		}
 	})
 	t.Cleanup(func() { close(q.jobs); q.wg.Wait() })
 	return q
 }
 
-func (q *queued) CommitAsync(txn *kv.Txn, done func(kv.Result, error)) { q.jobs <- job{txn, done} }
+func (q *queued) CommitCrowd(c *kv.Crowd) {
+	for i, n := 0, len(c.Txns); i < n; i++ {
+		q.jobs <- job{c, i}
+	}
+}
 
 func newModel(t *testing.T) *kvtest.Model {
 	m := kvtest.NewModel(nil)

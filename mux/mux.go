@@ -51,7 +51,7 @@ type Options struct {
 // A Server serves one store on any number of listeners.
 type Server struct {
 	store  kv.Store
-	writes AsyncCommitter
+	writes CrowdCommitter
 	gets   BatchGetter
 	opts   Options
 	report *reporter
@@ -87,7 +87,7 @@ func New(store kv.Store, opts Options) *Server {
 		stop:   make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.writes = asyncCommitter(s.ctx, store)
+	s.writes = crowdCommitter(s.ctx, store)
 	s.gets = batchGetter(store)
 	s.mu.conns = map[*conn]struct{}{}
 	return s

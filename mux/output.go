@@ -35,55 +35,72 @@ func (o *output) init(nc net.Conn, shared *pool) {
 	o.work.L, o.room.L = &o.mu, &o.mu
 }
 
-// tryBegin makes room for one more write in flight.
-func (o *output) tryBegin() bool {
+// begin makes room for writes in flight, at most n, and answers for how many.
+func (o *output) begin(n int) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.begin()
+	return o.beginLocked(n)
 }
 
-// waitBegin does the same when there is room at last.
-func (o *output) waitBegin() {
+// waitBegin does the same, for at least one, when there is room at last.
+func (o *output) waitBegin(n int) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for !o.begin() {
+	for {
+		if got := o.beginLocked(n); got > 0 {
+			return got
+		}
 		o.room.Wait()
 	}
 }
 
-func (o *output) begin() bool {
-	if !o.mu.quota.take(opBytes) {
-		return false
+func (o *output) beginLocked(n int) int {
+	got := 0
+	for got < n && o.mu.quota.take(opBytes) {
+		got++
 	}
-	o.mu.inFlight++
-	return true
+	o.mu.inFlight += got
+	return got
 }
 
-// finish ends a write with its answer. It does not block.
-func (o *output) finish(id uint64, status uint32) {
+// giveBack ends writes that room was made for and that never came.
+func (o *output) giveBack(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended(n, 0)
+}
+
+// finish ends writes, with an answer where there is a status for the outcome. It
+// does not block.
+func (o *output) finish(writes []write, errs []error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	before := len(o.mu.queued)
 	if !o.mu.broken {
 		o.prepare()
-		o.mu.queued = wire.AppendStatus(o.mu.queued, id, status)
+		o.mu.queued = appendStatuses(o.mu.queued, writes, errs)
 	}
-	o.ended(len(o.mu.queued) - before)
+	o.ended(len(writes), len(o.mu.queued)-before)
 }
 
-// abandon ends a write without an answer.
-func (o *output) abandon() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.ended(0)
+func appendStatuses(dst []byte, writes []write, errs []error) []byte {
+	for i, err := range errs {
+		switch {
+		case err == nil:
+			dst = wire.AppendStatus(dst, writes[i].id, wire.StatusDone)
+		case !failed(err):
+			dst = wire.AppendStatus(dst, writes[i].id, wire.StatusNotDone)
+		}
+	}
+	return dst
 }
 
-// ended gives back the room of a write, except for the n bytes of its answer.
-func (o *output) ended(n int) {
-	o.mu.inFlight--
-	o.mu.quota.give(opBytes - n)
+// ended gives back the room of n writes, except for the bytes of their answers.
+func (o *output) ended(n, answers int) {
+	o.mu.inFlight -= n
+	o.mu.quota.give(n*opBytes - answers)
 	o.room.Signal()
-	if n > 0 {
+	if answers > 0 {
 		o.work.Signal()
 	}
 }

@@ -47,7 +47,7 @@ const (
 // The engine takes transactions without a goroutine for each, and looks many pairs
 // up at once; the mux would make up for either at a price, without a word.
 var (
-	_ mux.AsyncCommitter = (*kvstore.DB)(nil)
+	_ mux.CrowdCommitter = (*kvstore.DB)(nil)
 	_ mux.BatchGetter    = (*kvstore.DB)(nil)
 )
 
