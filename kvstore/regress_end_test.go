@@ -70,10 +70,8 @@ func TestBatchesLetGoOfLongAppends(t *testing.T) {
 	}
 	kept := 0
 	db.queue.control(func(w *writer) {
-		for _, b := range []*batch{w.open, w.spare} {
-			if b != nil {
-				kept += cap(b.payload) + cap(b.body)
-			}
+		for _, b := range append([]*batch{w.open}, w.spares...) {
+			kept += cap(b.payload) + cap(b.body)
 		}
 	})
 	if kept > 8*batchBodyBytesMax {

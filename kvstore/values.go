@@ -110,6 +110,10 @@ func (w *writer) overlay(p *pair, offset int64, data []byte, s uint64) error {
 	}
 	end := max(size, offset+int64(len(data)))
 	if end <= kv.InlineBytesMax && p.flags&delta.Blob == 0 {
+		if size == 0 && offset == 0 {
+			p.value = data // the record and the delta take copies
+			return nil
+		}
 		v := make([]byte, end)
 		copy(v, p.value)
 		copy(v[offset:], data)

@@ -41,7 +41,7 @@ type writer struct {
 
 	open     *batch // being filled
 	flushing *batch // or nil
-	spare    *batch
+	spares   []*batch // to be filled again; one is answered while the next is flushed
 	flushes  chan flush       // closed when the writer ends
 	flushed  chan flushResult // closed by the flusher
 
@@ -185,10 +185,7 @@ func (w *writer) startFlush() bool {
 		Root: w.root, Redo: w.redo, Stamp: w.db.clock.last.Load(),
 	}
 	payload := b.compose(&t, w.db.blockBytes)
-	w.flushing, w.open, w.spare = b, w.spare, nil
-	if w.open == nil {
-		w.open = new(batch)
-	}
+	w.flushing, w.open = b, w.spareBatch()
 	w.open.reset(b.first+uint64((len(payload)+lbs.SealBytes)/w.db.blockBytes), w.base())
 	w.flushes <- flush{b.first, payload, b.room()}
 	return true
@@ -233,7 +230,17 @@ func (w *writer) finish(res flushResult) {
 		w.succeed(b, res.next)
 	}
 	b.reset(0, 0)
-	w.spare = b
+	w.spares = append(w.spares, b)
+}
+
+func (w *writer) spareBatch() *batch {
+	last := len(w.spares) - 1
+	if last < 0 {
+		return new(batch)
+	}
+	b := w.spares[last]
+	w.spares = w.spares[:last]
+	return b
 }
 
 func (w *writer) succeed(b *batch, next uint64) {
