@@ -14,8 +14,9 @@ const (
 	// batchBodyBytesMax does the same for chunks.
 	batchBodyBytesMax = 4 << 20
 	// jobBytesMax bounds the items that ride behind one commit, which waits for
-	// them.
-	jobBytesMax = 256 << 10
+	// them; pressedJobBytesMax does when the log is almost at its bound.
+	jobBytesMax        = 256 << 10
+	pressedJobBytesMax = 1 << 20
 )
 
 // A batch is what goes into one append: the outcomes of transactions that were
@@ -118,6 +119,7 @@ func (b *batch) addJob(buf []byte, j *appendJob, blockBytes int) []byte {
 	}
 	if j.root != nil {
 		buf = b.addRoot(buf, j.root, blockBytes)
+		j.rootAt = *b.rootAt
 	}
 	return buf
 }

@@ -37,11 +37,12 @@ const (
 type checkpointer struct {
 	db    *DB
 	root  item.Root
-	wake  chan struct{} // holds one token
-	stop  chan struct{} // closed by DB.Close
-	done  chan struct{} // closed when the goroutine has ended
-	idle  atomic.Bool   // the store is at rest: merge what there is
-	stuck atomic.Bool   // the last attempt failed: writers are not held up for it
+	place item.RootPlace // where that lies
+	wake  chan struct{}  // holds one token
+	stop  chan struct{}  // closed by DB.Close
+	done  chan struct{}  // closed when the goroutine has ended
+	idle  atomic.Bool    // the store is at rest: merge what there is
+	stuck atomic.Bool    // the last attempt failed: writers are not held up for it
 
 	running sync.Mutex // held during an attempt
 
@@ -57,9 +58,9 @@ type checkpointer struct {
 	attempted atomic.Pointer[time.Time] // the end of the last attempt, if there was one
 }
 
-func newCheckpointer(db *DB, root item.Root) *checkpointer {
+func newCheckpointer(db *DB, root item.Root, place item.RootPlace) *checkpointer {
 	return &checkpointer{
-		db: db, root: root,
+		db: db, root: root, place: place,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -191,12 +192,13 @@ func (c *checkpointer) step() error {
 	root := c.nextRoot(m, tree, done)
 	m.account()
 	root.Segments = c.db.space.accounts()
-	if _, err := c.db.append(nil, &root); err != nil {
+	j := &appendJob{root: &root}
+	if _, err := c.db.appendJob(j); err != nil {
 		m.unaccount()
 		c.freeing = freeing
 		return fmt.Errorf("writing a ROOT: %w", err)
 	}
-	c.root, c.from = root, next
+	c.root, c.place, c.from = root, j.rootAt, next
 	if err := c.adopt(tree, done); err != nil {
 		return err
 	}
@@ -319,25 +321,18 @@ func (c *checkpointer) adopt(tree btree.Tree, done bool) error {
 	}
 	c.db.userPairs.Store(c.root.UserPairs)
 	c.db.roots.Store(c.root.Number)
-	return c.db.queue.control(func(w *writer) { w.adopt(tree, done) })
+	return c.db.queue.soon(func(w *writer) { w.adopt(tree, done) })
 }
 
 // free gives back what the last ROOT has made dead. Another append comes first:
 // without one, damage to the ROOT could not be told from a torn append, and the
 // ROOT before needs what is to be freed.
 func (c *checkpointer) free() error {
-	place, redo, err := c.lastRoot()
-	if err != nil || !c.db.space.canFree(redo, place) {
+	if !c.db.space.canFree(c.root.Redo, c.place) {
+		return nil
+	}
+	if _, err := c.db.append(nil); err != nil {
 		return err
 	}
-	if _, err := c.db.append(nil, nil); err != nil {
-		return err
-	}
-	return c.db.space.free(redo, place)
-}
-
-// lastRoot is where the last ROOT lies, and its redo point.
-func (c *checkpointer) lastRoot() (place item.RootPlace, redo uint64, err error) {
-	err = c.db.queue.control(func(w *writer) { place, redo = w.root, w.redo })
-	return place, redo, err
+	return c.db.space.free(c.root.Redo, c.place)
 }

@@ -178,7 +178,7 @@ func (c *checkpointer) cleanItem(cl *cleaning, b []byte, place page.Place) error
 	if err != nil || !found || !bytes.Equal(p.value, item.AppendRef(nil, ref)) {
 		return err
 	}
-	places, err := c.db.append([][]byte{b}, nil)
+	places, err := c.db.append([][]byte{b})
 	if err != nil {
 		return err
 	}

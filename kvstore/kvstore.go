@@ -190,7 +190,7 @@ func newWriter(db *DB) *writer {
 func (db *DB) start(w *writer, root item.Root) {
 	w.open.reset(w.next, w.base())
 	db.writer = w
-	db.checkpoint = newCheckpointer(db, root)
+	db.checkpoint = newCheckpointer(db, root, w.root)
 	go w.runFlusher()
 	go w.run()
 	go db.checkpoint.run()

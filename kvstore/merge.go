@@ -2,6 +2,7 @@ package kvstore
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 
 	"kivaloo/kvstore/btree"
@@ -28,26 +29,33 @@ type merge struct {
 	userPairs, systemPairs, links int64
 }
 
-// Write implements btree.Sink: the pages ride behind commits.
+// Write implements btree.Sink: the pages ride behind commits. All are queued before
+// the first is waited for, so that none misses the next append.
 func (m *merge) Write(pages [][]byte) ([]page.Place, error) {
-	var places []page.Place
-	for len(pages) > 0 {
+	var jobs []*appendJob
+	for rest := pages; len(rest) > 0; {
 		n, bytes := 0, 0
-		for n < len(pages) && (n == 0 || bytes+len(pages[n]) <= jobBytesMax) {
-			bytes += len(pages[n])
+		for n < len(rest) && (n == 0 || bytes+len(rest[n]) <= jobBytesMax) {
+			bytes += len(rest[n])
 			n++
 		}
-		at, err := m.db.append(pages[:n], nil)
-		if err != nil {
-			return nil, err
-		}
-		for i, p := range at {
-			m.db.cache.insert(p, pages[i])
-			p.Bytes = uint32(page.Padded(len(pages[i])))
-			places = append(places, p)
-			m.born = append(m.born, p)
-		}
-		pages = pages[n:]
+		jobs = append(jobs, m.db.submit(&appendJob{items: rest[:n]}))
+		rest = rest[n:]
+	}
+	var places []page.Place
+	var failed error
+	for _, j := range jobs {
+		at, err := j.wait()
+		failed = cmp.Or(failed, err)
+		places = append(places, at...)
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	for i, p := range places {
+		m.db.cache.insert(p, pages[i])
+		places[i].Bytes = uint32(page.Padded(len(pages[i])))
+		m.born = append(m.born, places[i])
 	}
 	return places, nil
 }

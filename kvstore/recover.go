@@ -66,7 +66,12 @@ func (db *DB) begin(w *writer) error {
 	w.publish(w.applier.delta.Freeze(), 0)
 	root := item.Root{Store: db.id, Number: 1}
 	db.start(w, root)
-	_, err := db.append(nil, &root)
+	c := db.checkpoint
+	c.running.Lock()
+	defer c.running.Unlock()
+	j := &appendJob{root: &root}
+	_, err := db.appendJob(j)
+	c.place = j.rootAt
 	return err
 }
 

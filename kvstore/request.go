@@ -60,7 +60,8 @@ type stagedBlob struct {
 type appendJob struct {
 	items  [][]byte
 	root   *item.Root // written twice after the items
-	grows  bool       // chunks that are staged: they may not use the reserve
+	rootAt item.RootPlace
+	grows  bool // chunks that are staged: they may not use the reserve
 	places []page.Place
 	held   []uint64 // of staged chunks, each one's segment, held for who staged it
 	done   chan error
@@ -83,6 +84,7 @@ type queue struct {
 		requests []*request
 		jobs     []*appendJob
 		controls []func(w *writer)
+		soon     []func(w *writer)
 		closed   error // why nothing more is taken
 		stopping bool  // the writer ends when it has nothing left to do
 	}
@@ -118,13 +120,19 @@ func (q *queue) putJob(j *appendJob) {
 }
 
 // control runs f in the writer at a moment when nothing is being flushed or
-// evaluated, and waits for it.
-func (q *queue) control(f func(w *writer)) error {
+// evaluated, and waits for it. It costs others the time of a flush.
+func (q *queue) control(f func(w *writer)) error { return q.within(&q.mu.controls, f) }
+
+// soon runs f in the writer, between two transactions and perhaps during a flush,
+// and waits for it.
+func (q *queue) soon(f func(w *writer)) error { return q.within(&q.mu.soon, f) }
+
+func (q *queue) within(list *[]func(w *writer), f func(w *writer)) error {
 	done := make(chan struct{})
 	q.mu.Lock()
 	closed := q.mu.closed
 	if closed == nil {
-		q.mu.controls = append(q.mu.controls, func(w *writer) { f(w); close(done) })
+		*list = append(*list, func(w *writer) { f(w); close(done) })
 	}
 	q.mu.Unlock()
 	if closed != nil {
@@ -152,6 +160,8 @@ func (q *queue) take(w *writer) {
 	q.mu.jobs = q.mu.jobs[:0]
 	w.controls = append(w.controls, q.mu.controls...)
 	q.mu.controls = q.mu.controls[:0]
+	w.soon = append(w.soon, q.mu.soon...)
+	q.mu.soon = q.mu.soon[:0]
 	w.stopping = q.mu.stopping
 	q.mu.Unlock()
 }

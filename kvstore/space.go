@@ -94,6 +94,10 @@ func (s *space) usualBound() int64 {
 // logFull says that writers must wait for the checkpoint.
 func (s *space) logFull() bool { return s.active.Load()+s.frozen.Load() >= s.bound() }
 
+// pressed says that the log is so near to its bound that the checkpoint should
+// hurry, even if that makes commits slower.
+func (s *space) pressed() bool { return s.active.Load()+s.frozen.Load() >= s.bound()/4*3 }
+
 // wantsCheckpoint says that enough has come together to be merged.
 func (s *space) wantsCheckpoint() bool {
 	return s.active.Load() >= s.bound()/2

@@ -33,15 +33,16 @@ type writer struct {
 	requests []*request // taken, not evaluated yet
 	jobs     []*appendJob
 	controls []func(w *writer)
+	soon     []func(w *writer)
 
 	// What the next transaction sees. Its active delta is the applier's.
 	working *state
 	applier *applier
 	version uint64 // stamp of the last effect evaluated
 
-	open     *batch // being filled
-	flushing *batch // or nil
-	spares   []*batch // to be filled again; one is answered while the next is flushed
+	open     *batch           // being filled
+	flushing *batch           // or nil
+	spares   []*batch         // to be filled again; one is answered while the next is flushed
 	flushes  chan flush       // closed when the writer ends
 	flushed  chan flushResult // closed by the flusher
 
@@ -114,6 +115,7 @@ func (w *writer) runFlusher() {
 
 // step does all that can be done without waiting.
 func (w *writer) step() {
+	w.runAll(&w.soon)
 	for {
 		if w.failure != nil {
 			w.failAll()
@@ -125,7 +127,7 @@ func (w *writer) step() {
 			return
 		case w.startFlush():
 		case len(w.controls) > 0:
-			w.runControls()
+			w.runAll(&w.controls)
 		case len(w.requests) == 0 || w.slowed():
 			return
 		}
@@ -201,8 +203,8 @@ func (w *writer) addJobs(b *batch) {
 	if len(w.controls) > 0 {
 		return
 	}
-	bytes := 0
-	for len(w.jobs) > 0 && bytes < jobBytesMax && b.rootAt == nil {
+	bytes, most := 0, w.jobBytesMax()
+	for len(w.jobs) > 0 && bytes < most && b.rootAt == nil {
 		j := w.jobs[0]
 		if j.grows && b.alone {
 			return
@@ -215,6 +217,15 @@ func (w *writer) addJobs(b *batch) {
 			return
 		}
 	}
+}
+
+// jobBytesMax is how many bytes of items may ride in one append. Where the log is
+// almost at its bound, commits wait for the checkpoint anyway.
+func (w *writer) jobBytesMax() int {
+	if w.db.space.pressed() {
+		return pressedJobBytesMax
+	}
+	return jobBytesMax
 }
 
 // finish deals with the outcome of a flush.
@@ -364,16 +375,20 @@ func (w *writer) failAll() {
 		j.done <- w.failure
 	}
 	w.jobs = nil
-	w.runControls()
+	w.runAll(&w.soon)
+	w.runAll(&w.controls)
 }
 
-// runControls runs what needs the writer to itself.
-func (w *writer) runControls() {
-	controls := w.controls
-	w.controls = nil
+// runAll runs what others want done in the writer.
+func (w *writer) runAll(list *[]func(w *writer)) {
+	if len(*list) == 0 {
+		return
+	}
+	fs := *list
+	*list = nil
 	w.db.evaluating.Lock()
 	defer w.db.evaluating.Unlock()
-	for _, f := range controls {
+	for _, f := range fs {
 		f(w)
 	}
 }
@@ -426,15 +441,21 @@ func (db *DB) commit(r *request) (kv.Result, error) {
 	return result, err
 }
 
-// append waits for items, and a ROOT if it is not nil, to be in the log. They may
-// use the reserve.
-func (db *DB) append(items [][]byte, root *item.Root) ([]page.Place, error) {
-	return db.appendJob(&appendJob{items: items, root: root})
+// append waits for items to be in the log. They may use the reserve.
+func (db *DB) append(items [][]byte) ([]page.Place, error) {
+	return db.appendJob(&appendJob{items: items})
 }
 
-func (db *DB) appendJob(j *appendJob) ([]page.Place, error) {
+func (db *DB) appendJob(j *appendJob) ([]page.Place, error) { return db.submit(j).wait() }
+
+// submit hands a job over; wait waits for it to be in the log.
+func (db *DB) submit(j *appendJob) *appendJob {
 	j.done = make(chan error, 1)
 	db.queue.putJob(j)
+	return j
+}
+
+func (j *appendJob) wait() ([]page.Place, error) {
 	if err := <-j.done; err != nil {
 		return nil, fmt.Errorf("append of %d items: %w", len(j.items), err)
 	}
