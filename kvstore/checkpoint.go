@@ -19,7 +19,7 @@ const (
 	// stepBytes is about how many bytes of pages one step of a checkpoint writes
 	// before a ROOT makes them count and what they replace can be freed: well
 	// within the two segments in reserve, so that a checkpoint ends on a full disk.
-	stepBytes = 1 << 20
+	stepBytes = 4 << 20
 
 	// retryAfter is how long a checkpoint that failed, for lack of space or because
 	// of a damaged page, waits before the next attempt.

@@ -55,8 +55,8 @@ type Options struct {
 	// CacheBytes bounds the pages and chunks kept in memory, 0 meaning
 	// CacheBytesDefault.
 	CacheBytes int64
-	// LogBytes bounds the log that a restart replays, 0 meaning an eighth of the
-	// live data, from 4 to 64 MiB. Tests make it small.
+	// LogBytes bounds the log that a restart replays, 0 meaning half of the live
+	// data, from 4 to 64 MiB. Tests make it small.
 	LogBytes int64
 	// PageBytes is the target length of pages, 0 meaning the tree's default.
 	PageBytes int

@@ -18,7 +18,7 @@ import (
 const (
 	logBytesMin  = 4 << 20
 	logBytesMax  = 64 << 20
-	logLiveShare = 8 // the bound is this part of the live bytes
+	logLiveShare = 2 // the bound is this part of the live bytes
 
 	// lowLogBytes is the log bound on a disk that is full: deleting frees nothing
 	// until it is merged, each deletion takes a block of the reserve, and the
