@@ -20,10 +20,17 @@ type clock struct {
 }
 
 // draw answers the first of n stamps that follow each other.
-func (c *clock) draw(n int) uint64 {
+func (c *clock) draw(n int) uint64 { return c.drawAt(c.read(), n) }
+
+// read is the wall time, as the least stamp that may be drawn now.
+func (c *clock) read() uint64 { return uint64(max(c.now().UnixNano(), int64(kv.StampMin))) }
+
+// drawAt is draw at a wall time that was read a moment ago: for who draws many,
+// since reading it takes longer than all the rest.
+func (c *clock) drawAt(now uint64, n int) uint64 {
 	for {
 		last := c.last.Load()
-		first := max(last+1, uint64(max(c.now().UnixNano(), int64(kv.StampMin))))
+		first := max(last+1, now)
 		if c.last.CompareAndSwap(last, first+uint64(n)-1) {
 			return first
 		}

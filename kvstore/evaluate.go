@@ -27,7 +27,7 @@ func (w *writer) evaluate(r *request) {
 		r.result.Version = kv.Stamp(w.version)
 		return
 	}
-	first := w.db.clock.draw(n)
+	first := w.db.clock.drawAt(w.now, n)
 	if r.grows, r.err = w.growing(r.txn); r.err == nil && r.grows {
 		r.err = w.db.space.admit()
 	}

@@ -35,6 +35,8 @@ type writer struct {
 	controls []func(w *writer)
 	soon     []func(w *writer)
 
+	now uint64 // wall time as of the round of evaluation under way
+
 	// What the next transaction sees. Its active delta is the applier's.
 	working *state
 	applier *applier
@@ -141,7 +143,7 @@ func (w *writer) evaluateTaken() {
 		return
 	}
 	w.db.evaluating.Lock()
-	w.written = w.open.first
+	w.written, w.now = w.open.first, w.db.clock.read()
 	n := 0
 	for n < len(w.requests) && !w.open.full() {
 		w.evaluate(w.requests[n])
@@ -336,7 +338,7 @@ func (w *writer) reevaluate(again []*request) {
 	w.resetWorking(durable.active.Freeze(), durable.version)
 	w.db.pins.rewind(0)
 	w.open.reset(w.next, w.base())
-	w.written = w.open.first
+	w.written, w.now = w.open.first, w.db.clock.read()
 	for len(again) > 0 && !w.open.full() {
 		w.evaluate(again[0])
 		again = again[1:]
