@@ -234,6 +234,7 @@ func (sh *cacheShard) evict() {
 		sh.mu.ring[sh.mu.hand] = sh.mu.ring[last]
 		sh.mu.ring[last] = nil
 		sh.mu.ring = sh.mu.ring[:last]
+		sh.mu.hand++ // what has come to this place is the newest: its turn is last
 		sh.remove(s)
 		return
 	}

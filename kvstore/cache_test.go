@@ -110,6 +110,37 @@ func TestCacheSmallerThanTheData(t *testing.T) {
 	}
 }
 
+// The newest page took the place of the one that was evicted, under the clock's
+// hand, and was evicted next: what was read in turns was never found again, however
+// seldom the rest was used.
+func TestCacheEvictsWhatIsNotUsed(t *testing.T) {
+	sh := &newCache(nil, cacheShards<<10).shards[0]
+	add := func(block uint64) *slot {
+		s := &slot{key: cacheKey{block: block}, bytes: 100, loaded: alreadyLoaded}
+		return sh.addUnlessThere(s)
+	}
+	for block := range uint64(10) {
+		add(block) // and nobody asks for them again
+	}
+	evicted := 0
+	for round := range 20 {
+		for block := range uint64(4) {
+			key := cacheKey{block: 100 + block}
+			if s := sh.find(key); s != nil {
+				s.used.Store(true)
+				continue
+			}
+			if round > 1 {
+				evicted++
+			}
+			add(key.block)
+		}
+	}
+	if evicted > 0 {
+		t.Errorf("pages that are used all the time were evicted %d times, for the sake of others", evicted)
+	}
+}
+
 // However many ask for a page at once, it is read once.
 func TestPageIsReadOnceForAll(t *testing.T) {
 	dir := t.TempDir() + "/store"
