@@ -69,6 +69,9 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	err = measureAll(ctx, &o, t, chosen)
+	if ctx.Err() != nil {
+		err = ctx.Err() // whatever it has broken off
+	}
 	return errors.Join(err, t.close())
 }
 

@@ -140,7 +140,7 @@ func (f *flight) receive() error {
 			return nil
 		}
 		if err := f.conn.read(); err != nil {
-			return f.cut(err)
+			return cut(err)
 		}
 		if err := f.takeAnswers(); err != nil {
 			return err
@@ -148,15 +148,15 @@ func (f *flight) receive() error {
 	}
 }
 
-// cut says what the end of a connection has left unanswered.
-func (f *flight) cut(err error) error {
+// cut says what the end of a connection means: answers are missing.
+func cut(err error) error {
 	switch {
-	case errors.Is(err, io.EOF):
-		return wrongf("the server has ended the connection, with requests unanswered")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return wrongf("no answer for %v, with requests unanswered", silenceMax)
+	case errors.Is(err, io.EOF):
+		return wrongf("the server has ended the connection, with requests unanswered")
 	}
-	return err
+	return wrongf("the connection was lost, with requests unanswered: %v", err)
 }
 
 // takeAnswers takes all whole answers that were read.
@@ -251,7 +251,7 @@ func (c *conn) await(recordMax int) (wire.Packet, error) {
 			return p, err
 		}
 		if err := c.read(); err != nil {
-			return p, err
+			return p, cut(err)
 		}
 	}
 }

@@ -63,8 +63,8 @@ func (d *direct) extract(ctx context.Context, j *job) error {
 			}
 			at += len(page.Entries)
 			j.done.Add(uint64(len(page.Entries)))
-			if j.expired() {
-				return nil
+			if j.expired() || ctx.Err() != nil {
+				return ctx.Err()
 			}
 			more, req.Start = page.More, page.Next
 		}
@@ -110,7 +110,7 @@ func (d *direct) write(ctx context.Context, s *share) error {
 	var c change
 	var latencies []time.Duration
 	defer func() { s.addLatencies(latencies) }()
-	for last := false; !last; {
+	for last := false; !last && ctx.Err() == nil; {
 		var n int
 		if n, last = s.next(1); n == 0 {
 			break
@@ -125,7 +125,7 @@ func (d *direct) write(ctx context.Context, s *share) error {
 		s.data.acknowledge(c.pair, c.version)
 		s.done.Add(1)
 	}
-	return nil
+	return ctx.Err()
 }
 
 // batch carries out batches: their reads, then their writes as one transaction.

@@ -30,7 +30,7 @@ func (d *direct) flow(ctx context.Context, s *share) error {
 
 func (f *current) sendAll(ctx context.Context) error {
 	var ids []uint32
-	for last := false; !last; {
+	for last := false; !last && ctx.Err() == nil; {
 		var err error
 		if ids, err = f.window.take(ids[:0], 1); err != nil {
 			return err

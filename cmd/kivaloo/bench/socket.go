@@ -30,7 +30,9 @@ func dialServer(ctx context.Context, o *Options) (target, error) {
 func (s *server) close() error {
 	var err error
 	for _, c := range s.conns {
-		err = errors.Join(err, c.nc.Close())
+		if closeErr := c.nc.Close(); !errors.Is(closeErr, net.ErrClosed) { // by who has found it lost
+			err = errors.Join(err, closeErr)
+		}
 	}
 	return err
 }
