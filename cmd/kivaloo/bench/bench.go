@@ -42,10 +42,10 @@ type Options struct {
 	Dir    string
 	Socket string
 
-	Pairs       int
+	Pairs       int // at least one a connection
 	Connections int
-	Inflight    int // operations under way, over all connections
-	Run         string
+	Inflight    int           // operations under way, over all connections: at least one each
+	Run         string        // regular expressions of workloads, with commas between
 	Time        time.Duration // of a workload that has no end of its own
 	Warmup      time.Duration // of such a workload, before it is measured
 	Seed        uint64

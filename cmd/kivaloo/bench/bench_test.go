@@ -56,7 +56,7 @@ func TestEveryWorkload(t *testing.T) {
 func TestWrongAnswersAreNoticed(t *testing.T) {
 	only := func(typ wire.Type, lie func(l *liar, req *wire.Request, answer []byte) []byte) func(*liar, int, *wire.Request, []byte) []byte {
 		return func(l *liar, n int, req *wire.Request, answer []byte) []byte {
-			if req.Type != typ || n < 1200 { // after the store was looked at and filled
+			if req.Type != typ || n <= testPairs { // the store is looked at and filled first
 				return answer
 			}
 			return lie(l, req, answer)
@@ -112,7 +112,7 @@ func TestWrongAnswersAreNoticed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := testOptions(c.run)
-			o.Time = 200 * time.Millisecond
+			o.Time = time.Minute // a lie ends it at once
 			o.Socket = (&liar{lie: c.lie}).serve(t)
 			if err := Run(t.Context(), o); !errors.Is(err, ErrWrong) {
 				t.Errorf("err = %v, want %v", err, ErrWrong)

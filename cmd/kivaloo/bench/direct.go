@@ -45,33 +45,40 @@ func (d *direct) first(ctx context.Context) ([]byte, error) {
 	return page.Entries[0].Key, nil
 }
 
-// extract reads the pairs in order, by pages, and begins again after the last,
-// until the deadline.
+// extract reads all pairs again and again, until the deadline.
 func (d *direct) extract(ctx context.Context, j *job) error {
-	for {
-		at := 0
-		req := kv.ScanRequest{Want: kv.WantValue, Bytes: j.pageBytes}
-		for more := true; more; {
-			page, err := d.db.Scan(ctx, req)
-			if err != nil {
-				return err
-			}
-			for i := range page.Entries {
-				if err := j.data.checkPair(at+i, page.Entries[i].Key, page.Entries[i].Value); err != nil {
-					return err
-				}
-			}
-			at += len(page.Entries)
-			j.done.Add(uint64(len(page.Entries)))
-			if j.expired() || ctx.Err() != nil {
-				return ctx.Err()
-			}
-			more, req.Start = page.More, page.Next
-		}
-		if err := j.checkEnd(at); err != nil {
+	for over := false; !over; {
+		var err error
+		if over, err = d.pass(ctx, j); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// pass reads the pairs in order, page by page. It answers whether the deadline
+// came before the end.
+func (d *direct) pass(ctx context.Context, j *job) (over bool, err error) {
+	at := 0
+	req := kv.ScanRequest{Want: kv.WantValue, Bytes: j.pageBytes}
+	for more := true; more; {
+		page, err := d.db.Scan(ctx, req)
+		if err != nil {
+			return false, err
+		}
+		for i := range page.Entries {
+			if err := j.data.checkPair(at+i, page.Entries[i].Key, page.Entries[i].Value); err != nil {
+				return false, err
+			}
+		}
+		at += len(page.Entries)
+		j.done.Add(uint64(len(page.Entries)))
+		if j.expired() || ctx.Err() != nil {
+			return true, ctx.Err()
+		}
+		more, req.Start = page.More, page.Next
+	}
+	return false, j.checkEnd(at)
 }
 
 // get reads one pair and looks at its value.

@@ -76,32 +76,38 @@ func each(shares []*share, run func(i int, s *share) error) error {
 	return errors.Join(errs...)
 }
 
-// extract asks for the pairs in order, one RANGE after the other, as the original
-// does, and begins again after the last, until the deadline.
+// extract reads all pairs again and again, until the deadline.
 func (c *conn) extract(j *job) error {
-	for {
-		var start []byte
-		for at := 0; ; {
-			found, next, err := c.scan(start, j.pageBytes)
-			if err != nil {
-				return err
-			}
-			if err := j.checkPage(at, found); err != nil {
-				return err
-			}
-			at += len(found)
-			j.done.Add(uint64(len(found)))
-			if j.expired() && at > 0 {
-				return nil
-			}
-			if len(next) == 0 {
-				if err := j.checkEnd(at); err != nil {
-					return err
-				}
-				break
-			}
-			start = append(start[:0], next...)
+	for over := false; !over; {
+		var err error
+		if over, err = c.pass(j); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// pass asks for the pairs in order, one RANGE after the other, as the original
+// does. It answers whether the deadline came before the end.
+func (c *conn) pass(j *job) (over bool, err error) {
+	var start []byte
+	for at := 0; ; {
+		found, next, err := c.scan(start, j.pageBytes)
+		if err != nil {
+			return false, err
+		}
+		if err := j.checkPage(at, found); err != nil {
+			return false, err
+		}
+		at += len(found)
+		j.done.Add(uint64(len(found)))
+		switch {
+		case j.expired():
+			return true, nil
+		case len(next) == 0:
+			return false, j.checkEnd(at)
+		}
+		start = append(start[:0], next...) // next lies where the answer does
 	}
 }
 
