@@ -22,7 +22,7 @@ type command struct {
 // commands is the whole program, in the order of help. It is a function since
 // help, one of the commands, reads it.
 func commands() []*command {
-	return slices.Concat(serverCommands(), nativeCommands(), aboutCommands())
+	return slices.Concat(serverCommands(), nativeCommands(), measuringCommands(), aboutCommands())
 }
 
 func serverCommands() []*command {
@@ -95,6 +95,25 @@ a zero byte each instead. With --json, each line is an object
 
 ` + keyHelp,
 			examples: []string{"kivaloo range", "kivaloo range --prefix users/ --keys-only", "kivaloo range --json a b"},
+		},
+	}
+}
+
+func measuringCommands() []*command {
+	return []*command{
+		{
+			name: "bench", setup: setupBench,
+			short: "measure a store in this process, or a server",
+			long: `Measures a store with the six workloads of the original kivaloo's benchmarks, and
+then durable puts by 1, 16 and 64 writers, batches, and a scan: in this process
+with --dir, or through the socket of any server of protocol v1, the original's too.
+The store must be empty, or hold only what an earlier run has left.
+
+Prints lines as "go test -bench" does, which benchstat compares. Every answer is
+checked; a wrong one ends the run with exit code 1. Workloads: BulkInsert, BulkUpdate,
+BulkExtract, RandomRead, RandomMixed, HotSpotRead, DurablePut/writers=1 (16, 64),
+BatchInsert, BatchUpdate, Scan, BatchMixed.`,
+			examples: []string{"kivaloo bench --dir /tmp/new", "kivaloo bench -s store/kivaloo.sock --run bulk,random"},
 		},
 	}
 }

@@ -18,7 +18,8 @@ type layer struct {
 	advice string
 }
 
-// layers go from the top down: each may use those below it, and mostly less.
+// layers go from the top down: each may use those below it, and mostly less. A
+// folder within another comes first.
 var layers = []layer{
 	{"cmd", []string{"cmd/", "fusefs/", "mux/", "kvstore/", "lbs/"},
 		"commands use the packages, never the tests"},
@@ -30,6 +31,8 @@ var layers = []layer{
 		"imports point downward: cmd, fusefs, mux, kvstore, lbs"},
 	{"lbs", []string{"lbs/"},
 		"the block store is the bottom: let the caller pass in what it needs"},
+	{"tests/bench", []string{"tests/bench/", "kvstore", "cmd/kivaloo/bench/pairs"},
+		"benchmarks compare the engine from outside, as a program embeds it, with the pairs that the command has"},
 	{"tests", nil,
 		"whole-program tests know the program only from outside: run the binary"},
 }
@@ -49,8 +52,7 @@ var upwardInTests = map[string]string{
 }
 
 func layerOf(pkg string) (layer, bool) {
-	top, _, _ := strings.Cut(pkg, "/")
-	i := slices.IndexFunc(layers, func(l layer) bool { return l.name == top })
+	i := slices.IndexFunc(layers, func(l layer) bool { return pkg == l.name || strings.HasPrefix(pkg, l.name+"/") })
 	if i < 0 {
 		return layer{}, false
 	}
