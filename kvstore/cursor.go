@@ -243,6 +243,46 @@ func (c *cursor) leave(i int, r *delta.Entry) error {
 	return c.seekLayer(i, r.Value)
 }
 
+// run is a row of entries of one leaf that a walk forward goes through next, up to
+// the first key of a newer layer, or end: leaf entries from <= i < to. It is empty
+// where newer layers have something to say about each.
+func (c *cursor) run(end []byte) (leaf *page.Page, from, to int) {
+	if c.winner != layers || c.reverse {
+		return nil, 0, 0
+	}
+	for i := range layers {
+		if d := c.s.layer(i); d != nil && d.Ranges() > 0 {
+			return nil, 0, 0
+		}
+		if key, ok := c.layerKey(i); ok && bytes.Compare(key, end) < 0 {
+			end = key
+		}
+	}
+	leaf, from = c.tree.Leaf()
+	to, _ = leaf.Search(end)
+	return leaf, from, to
+}
+
+// skip goes n entries of a run on.
+func (c *cursor) skip(n int) (bool, error) {
+	err := c.tree.Skip(n)
+	c.readTreeKey()
+	if err != nil {
+		return false, err
+	}
+	return c.settle()
+}
+
+// keyToKeep is the current key without its keyspace byte, for who keeps it beyond
+// the next step: it lies in a page or a delta.
+func (c *cursor) keyToKeep() []byte {
+	if c.winner == layers {
+		return c.tree.Key()
+	}
+	key := c.key()
+	return key[1:len(key):len(key)]
+}
+
 // pair is the current pair. Without stamps, birth and metadata may be missing.
 func (c *cursor) pair(stamps bool) (pair, error) {
 	if c.winner < layers {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"kivaloo/kvstore/item"
 	"kivaloo/kvstore/kv"
@@ -62,20 +63,69 @@ func bound(asked, most int) int {
 func (sc *scanner) run(ctx context.Context, out *kv.ScanPage) error {
 	entriesMax, bytesMax := bound(sc.req.Limit, kv.ScanEntriesMax), bound(sc.req.Bytes, kv.ScanBytesMax)
 	ok, err := sc.first()
-	for ; ok && err == nil && sc.inside(); ok, err = sc.advance() {
-		full := len(out.Entries) >= entriesMax || sc.bytes >= bytesMax
-		if full || (len(out.Entries)&1023 == 1023 && ctx.Err() != nil) {
+	for ok && err == nil && sc.inside() {
+		if len(out.Entries) >= entriesMax || sc.bytes >= bytesMax || ctx.Err() != nil && len(out.Entries) > 0 {
 			sc.more(out)
 			return nil
 		}
-		if err := sc.take(out, bytesMax); err != nil {
+		n := 0
+		if n, err = sc.takeRun(out, entriesMax, bytesMax); n > 0 && err == nil {
+			ok, err = sc.c.skip(n)
+			continue
+		}
+		if err == nil {
+			err = sc.take(out, bytesMax)
+		}
+		if err != nil || out.More {
 			return err
 		}
-		if out.More {
-			return nil
-		}
+		ok, err = sc.advance()
 	}
 	return err
+}
+
+// takeRun adds pairs that lie side by side in a leaf and are whole there, as most
+// are, while they fit. It answers how many.
+func (sc *scanner) takeRun(out *kv.ScanPage, entriesMax, bytesMax int) (int, error) {
+	if sc.req.Reverse || len(sc.req.Delimiter) > 0 || sc.req.Want&kv.WantStamps != 0 {
+		return 0, nil
+	}
+	leaf, from, to := sc.c.run(sc.end)
+	to = min(to, from+entriesMax-len(out.Entries))
+	out.Entries = slices.Grow(out.Entries, sc.guess(out, to-from, entriesMax))
+	most := bound(sc.req.ValueBytes, kv.InlineBytesMax)
+	for i := from; i < to; i++ {
+		key := leaf.Key(i)
+		value, flags := leaf.Value(i)
+		size := len(key)
+		if sc.req.Want&kv.WantValue != 0 {
+			size += len(value)
+		}
+		if flags != 0 || len(value) > most || sc.bytes+size > bytesMax {
+			return i - from, nil
+		}
+		sc.bytes += size
+		entry := kv.Pair{Key: key, Size: int64(len(value))}
+		if sc.req.Want&kv.WantValue != 0 {
+			entry.Value = value
+		}
+		out.Entries = append(out.Entries, entry)
+	}
+	return max(0, to-from), nil
+}
+
+// guess is for how many entries room is made: those of a run, or, after the first,
+// as many as the page may come to at this rate.
+func (sc *scanner) guess(out *kv.ScanPage, run, entriesMax int) int {
+	n := len(out.Entries)
+	if n == 0 || sc.bytes == 0 {
+		return max(0, run)
+	}
+	if n+run <= cap(out.Entries) {
+		return 0
+	}
+	bytesMax := bound(sc.req.Bytes, kv.ScanBytesMax)
+	return max(run, min(entriesMax-n, n*(bytesMax-sc.bytes)/sc.bytes+1))
 }
 
 func (sc *scanner) first() (bool, error) {
@@ -141,7 +191,7 @@ func (sc *scanner) pair(entry *kv.Pair) error {
 	if err != nil {
 		return err
 	}
-	if *entry, err = p.toKV(bytes.Clone(sc.c.key()[1:]), sc.req.Want); err != nil {
+	if *entry, err = p.toKV(sc.c.keyToKeep(), sc.req.Want); err != nil {
 		return err
 	}
 	if sc.req.Want&kv.WantValue == 0 {
