@@ -56,7 +56,7 @@ type Options struct {
 	// CacheBytesDefault.
 	CacheBytes int64
 	// LogBytes bounds the log that a restart replays, 0 meaning half of the live
-	// data, from 4 to 64 MiB. Tests make it small.
+	// data, from 4 to 48 MiB. Tests make it small.
 	LogBytes int64
 	// PageBytes is the target length of pages, 0 meaning the tree's default.
 	PageBytes int

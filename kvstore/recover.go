@@ -177,30 +177,6 @@ func (r *recovery) readRoot(place *item.RootPlace) (*item.Root, error) {
 	return nil, failed
 }
 
-// replay carries out the records since the redo point, oldest first.
-func (r *recovery) replay(w *writer) error {
-	for i := len(r.appends) - 1; i >= 0; i-- {
-		t := r.appends[i]
-		if !t.HasRecord() {
-			continue
-		}
-		w.written = t.First
-		if err := r.replayRecord(w, t); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *recovery) replayRecord(w *writer, t *item.Trailer) error {
-	r.bytes += int64(t.Bytes) + lbs.SealBytes
-	return r.record(t, func(op *item.Op) error {
-		w.applier.apply(op)
-		r.db.replayed++
-		return nil
-	})
-}
-
 // record reads the commit record of an append.
 func (r *recovery) record(t *item.Trailer, each func(*item.Op) error) error {
 	blockBytes := uint64(r.db.blockBytes)

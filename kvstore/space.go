@@ -17,8 +17,8 @@ import (
 // merges more changes at once writes each page less often.
 const (
 	logBytesMin  = 4 << 20
-	logBytesMax  = 64 << 20
-	logLiveShare = 2 // the bound is this part of the live bytes
+	logBytesMax  = 48 << 20 // half a million small changes: opening takes a third of a second
+	logLiveShare = 2        // the bound is this part of the live bytes
 
 	// lowLogBytes is the log bound on a disk that is full: deleting frees nothing
 	// until it is merged, each deletion takes a block of the reserve, and the

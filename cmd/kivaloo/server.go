@@ -84,7 +84,7 @@ func (s *server) declare(flags *pflag.FlagSet) {
 	flags.Var(&s.block, "block-size", fmt.Sprintf("`BYTES` of a block, %d to %d, for a new store (default %d); a store of another size is refused",
 		lbs.BlockBytesMin, lbs.BlockBytesMax, lbs.BlockBytesDefault))
 	flags.VarP(&s.cache, "cache", "c", "keep at most so many `BYTES` of pages in memory, such as 512M (default "+humanBytes(kvstore.CacheBytesDefault)+")")
-	flags.Var(&s.logBound, "log-bound", "merge commits into pages after so many `BYTES` of log (default by the size of the store, 4M to 64M)")
+	flags.Var(&s.logBound, "log-bound", "merge commits into pages after so many `BYTES` of log (default by the size of the store, 4M to 48M)")
 }
 
 func setupServe(flags *pflag.FlagSet) func(*env, []string) error {
