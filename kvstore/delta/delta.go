@@ -67,7 +67,8 @@ func (e *Entry) Has(f Flags) bool { return e.Flags&f == f }
 // is empty and ready to use.
 type Delta struct {
 	points tree
-	ranges tree // disjoint; an entry's key is the start, its value the end
+	ranges tree    // disjoint; an entry's key is the start, its value the end
+	filter *filter // of the points; nil while there are few
 
 	// Dropped is called, if set, for each put of this delta that a later change
 	// covers, unless the pair was moved; next is what covers it, or nil. What the
@@ -92,7 +93,12 @@ func (d *Delta) Len() int { return d.points.length }
 func (d *Delta) Ranges() int { return d.ranges.length }
 
 // Get is the entry of key, or nil.
-func (d *Delta) Get(key []byte) *Entry { return d.points.get(key) }
+func (d *Delta) Get(key []byte) *Entry {
+	if d.filter != nil && !d.filter.mayHave(key) {
+		return nil
+	}
+	return d.points.get(key)
+}
 
 // Covering is the deleted range that holds key, or nil.
 func (d *Delta) Covering(key []byte) *Entry {
@@ -117,6 +123,9 @@ func (d *Delta) Put(e *Entry) {
 	at := d.points.place(e.Key)
 	old := *at
 	*at = e
+	if old == nil {
+		d.filtered(e.Key)
+	}
 	switch {
 	case old == nil:
 		if d.Covering(e.Key) != nil {
@@ -151,6 +160,9 @@ func (d *Delta) Delete(key []byte, version uint64, moved bool) {
 	at := d.points.place(key)
 	old := *at
 	*at = &Entry{Key: key, Version: version, Flags: Deleted}
+	if old == nil {
+		d.filtered(key)
+	}
 	if !moved {
 		d.drop(old, nil)
 	}

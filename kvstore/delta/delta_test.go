@@ -94,6 +94,9 @@ func TestDroppedPutsAreReported(t *testing.T) {
 	}
 }
 
+// keysMax is far more than a delta has before it gets a filter.
+const keysMax = 9999
+
 // TestRandomAgainstMap applies random changes to a delta and to a map, freezes
 // now and then, and reads every frozen state again at the end.
 func TestRandomAgainstMap(t *testing.T) {
@@ -105,8 +108,8 @@ func TestRandomAgainstMap(t *testing.T) {
 		model  map[string]uint64
 	}
 	var states []state
-	for i := uint64(1); i <= 20000; i++ {
-		key := fmt.Sprintf("%04d", rng.Intn(3000))
+	for i := uint64(1); i <= 40000; i++ {
+		key := fmt.Sprintf("%04d", rng.Intn(keysMax))
 		switch n := rng.Intn(100); {
 		case n < 70:
 			d.Put(put(key, i, 0))
@@ -115,7 +118,7 @@ func TestRandomAgainstMap(t *testing.T) {
 			d.Delete([]byte(key), i, rng.Intn(2) == 0)
 			delete(model, key)
 		default:
-			end := fmt.Sprintf("%04d", rng.Intn(3000))
+			end := fmt.Sprintf("%04d", rng.Intn(keysMax))
 			if end < key {
 				key, end = end, key
 			}
@@ -126,7 +129,7 @@ func TestRandomAgainstMap(t *testing.T) {
 				}
 			}
 		}
-		if i%2000 == 0 {
+		if i%4000 == 0 {
 			m := make(map[string]uint64, len(model))
 			for k, v := range model {
 				m[k] = v
@@ -165,6 +168,13 @@ func check(t *testing.T, d *Delta, model map[string]uint64, rng *rand.Rand) {
 	if !slices.Equal(got, want) || !slices.Equal(back, want) {
 		t.Fatalf("%d keys forward, %d backward, want %d", len(got), len(back), len(want))
 	}
+	for i := range keysMax {
+		key := fmt.Sprintf("%04d", i)
+		e := d.Get([]byte(key))
+		if version, there := model[key]; there != (e != nil && !e.Has(Deleted)) || there && e.Version != version {
+			t.Fatalf("key %s is %+v, want version %d, %v", key, e, version, there)
+		}
+	}
 	checkSeeks(t, d, rng)
 	checkRanges(t, d)
 }
@@ -172,7 +182,7 @@ func check(t *testing.T, d *Delta, model map[string]uint64, rng *rand.Rand) {
 func checkSeeks(t *testing.T, d *Delta, rng *rand.Rand) {
 	t.Helper()
 	for range 200 {
-		key := []byte(fmt.Sprintf("%05d", rng.Intn(31000)))
+		key := []byte(fmt.Sprintf("%05d", rng.Intn(10*keysMax+1000)))
 		it := d.Iterator()
 		if it.Seek(key) {
 			if bytes.Compare(it.Entry().Key, key) < 0 {
