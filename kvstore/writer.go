@@ -144,6 +144,7 @@ func (w *writer) evaluateTaken() {
 	}
 	w.db.evaluating.Lock()
 	w.written, w.now = w.open.first, w.db.clock.read()
+	w.db.clock.watch(w.now, w.db.logger)
 	n := 0
 	for n < len(w.requests) && !w.open.full() {
 		w.evaluate(w.requests[n])
