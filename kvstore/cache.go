@@ -2,7 +2,6 @@ package kvstore
 
 import (
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -47,7 +46,6 @@ type cacheShard struct {
 		sync.Mutex // held neither while reading nor while checking
 		ring       []*slot
 		hand       int
-		count      int
 		bytes      int64
 	}
 }
@@ -65,8 +63,11 @@ type slot struct {
 	err    error
 	bytes  int64
 	used   atomic.Bool
-	gone   bool // guarded by the shard's mu
+	at     int // in the ring, or nowhere; guarded by the shard's mu
 }
+
+// nowhere is the place of a slot that has been removed.
+const nowhere = -1
 
 func newCache(log lbs.Store, bytes int64) *cache {
 	c := &cache{log: log}
@@ -201,7 +202,7 @@ func (sh *cacheShard) addUnlessThere(s *slot) *slot {
 	bucket := sh.bucket(s.key)
 	s.next.Store(bucket.Load())
 	bucket.Store(s)
-	sh.mu.count++
+	s.at = len(sh.mu.ring)
 	sh.mu.ring = append(sh.mu.ring, s)
 	return s
 }
@@ -225,39 +226,35 @@ func (sh *cacheShard) evict() {
 			sh.mu.hand = 0
 		}
 		s := sh.mu.ring[sh.mu.hand]
-		if !s.gone && s.used.Load() {
+		if s.used.Load() {
 			s.used.Store(false)
 			sh.mu.hand++
 			continue
 		}
-		last := len(sh.mu.ring) - 1
-		sh.mu.ring[sh.mu.hand] = sh.mu.ring[last]
-		sh.mu.ring[last] = nil
-		sh.mu.ring = sh.mu.ring[:last]
-		sh.mu.hand++ // what has come to this place is the newest: its turn is last
 		sh.remove(s)
+		sh.mu.hand++ // what has come to this place is the newest: its turn is last
 		return
 	}
 }
 
-// remove forgets a slot; its place in the ring is taken when the hand comes by. A
-// ring with more of these than of others is swept: what cannot be read evicts
-// nothing.
+// remove forgets a slot, if that has not happened yet. The ring's last slot takes
+// its place there: a ring that kept what is gone would keep its pages in memory.
 func (sh *cacheShard) remove(s *slot) {
-	if s.gone {
+	if s.at == nowhere {
 		return
 	}
-	s.gone = true
+	last := len(sh.mu.ring) - 1
+	sh.mu.ring[s.at] = sh.mu.ring[last]
+	sh.mu.ring[s.at].at = s.at
+	sh.mu.ring[last] = nil
+	sh.mu.ring = sh.mu.ring[:last]
+	s.at = nowhere
 	link := sh.bucket(s.key)
 	for link.Load() != s {
 		link = &link.Load().next
 	}
 	link.Store(s.next.Load())
-	sh.mu.count--
 	sh.mu.bytes -= s.bytes
-	if len(sh.mu.ring) > 2*sh.mu.count+16 {
-		sh.mu.ring = slices.DeleteFunc(sh.mu.ring, func(s *slot) bool { return s.gone })
-	}
 }
 
 // insert takes in a page that has just been written.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -37,6 +38,12 @@ const (
 	// other it is a slip of the pen.
 	cacheBytesMin = 1 << 20
 	cacheBytesMax = 1 << 40
+
+	// gcPercent lets garbage come to half of what is in use. Most of that is pages,
+	// which cost the collector nothing: collecting twice as often takes a few percent
+	// of the time, and a third of the memory is saved. GOGC in the environment
+	// decides otherwise.
+	gcPercent = 50
 
 	// With less log a store does nothing but merge; with more, opening it after a
 	// crash takes longer than it should.
@@ -125,6 +132,9 @@ func (s *server) run(e *env, dir string, check func() error, body func(ready fun
 	// unmount, or be the mount point.
 	if err := os.Chdir("/"); err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	s.log, s.file, s.errors = newLog(e, report.pipe != nil)
 	s.signals = make(chan os.Signal, 8)
