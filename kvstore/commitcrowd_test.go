@@ -79,8 +79,18 @@ func TestCrowdOfAClosedStore(t *testing.T) {
 }
 
 // BenchmarkCrowd puts pairs of 40 and 40 bytes, 512 together, one crowd after the
-// other: what a put costs without a network, counted in allocations too.
+// other: what a put costs without a network, counted in allocations too. Random
+// keys copy a node of the delta each, which readers may still be looking at.
 func BenchmarkCrowd(b *testing.B) {
+	for _, order := range []struct {
+		name string
+		key  func(dst []byte, i int) []byte
+	}{{"ascending", benchKeyInOrder}, {"random", benchKey}} {
+		b.Run(order.name, func(b *testing.B) { benchmarkCrowd(b, order.key) })
+	}
+}
+
+func benchmarkCrowd(b *testing.B, key func(dst []byte, i int) []byte) {
 	db := benchOpen(b)
 	const size = 512
 	w := newWaitedCrowd()
@@ -90,7 +100,7 @@ func BenchmarkCrowd(b *testing.B) {
 	b.ResetTimer()
 	for i := 0; i < b.N; i += size {
 		for j := range w.Txns {
-			effects[j] = kv.Effect{Op: kv.Put, Key: benchKey(keys[j][:0], (i+j)%(1<<17)), Value: benchValue}
+			effects[j] = kv.Effect{Op: kv.Put, Key: key(keys[j][:0], (i+j)%(1<<17)), Value: benchValue}
 			w.Txns[j] = kv.Txn{Effects: effects[j : j+1 : j+1]}
 		}
 		w.left.Store(size)

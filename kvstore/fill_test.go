@@ -17,7 +17,7 @@ func TestAscendingLoadFillsLeaves(t *testing.T) {
 	for i := 0; i < pairs; {
 		txn := &kv.Txn{}
 		for range 1000 {
-			txn.Effects = append(txn.Effects, kv.Effect{Op: kv.Put, Key: benchKeyInOrder(i), Value: benchValue})
+			txn.Effects = append(txn.Effects, kv.Effect{Op: kv.Put, Key: benchKeyInOrder(nil, i), Value: benchValue})
 			i++
 		}
 		if _, err := db.Commit(ctx, txn); err != nil {
@@ -47,8 +47,8 @@ func TestAscendingLoadFillsLeaves(t *testing.T) {
 }
 
 // benchKeyInOrder is a key of 40 bytes; they ascend with i.
-func benchKeyInOrder(i int) []byte {
-	key := benchKey(nil, i)
+func benchKeyInOrder(dst []byte, i int) []byte {
+	key := benchKey(dst, i)
 	copy(key[8:], []byte{byte(i >> 8), byte(i)})
 	return key
 }
