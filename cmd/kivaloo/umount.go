@@ -52,28 +52,15 @@ func umount(path string) error {
 // storeAt finds the mount in the kernel's table, and its store, which we mount
 // under its own name. The mount itself is not asked: it may be dead.
 func storeAt(point string) (dir string, err error) {
-	table, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
+	m, err := fusefs.MountedAt(point)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
-	found := false
-	for line := range strings.Lines(string(table)) {
-		before, after, _ := strings.Cut(line, " - ")
-		fields, rest := strings.Fields(before), strings.Fields(after)
-		if len(fields) < 5 || len(rest) < 2 || unescape.Replace(fields[4]) != point {
-			continue
-		}
-		found = rest[0] == fsType // the last line of a place is what lies on top
-		dir = unescape.Replace(rest[1])
-	}
-	if !found {
+	if m.Type != fsType {
 		return "", fmt.Errorf("%w: no store is mounted at %s", errMountPoint, point)
 	}
-	return dir, nil
+	return m.Source, nil
 }
-
-// unescape undoes the escapes of the kernel's table.
-var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\043`, "#")
 
 func unmountNow(point string) error {
 	err := unix.Unmount(point, unix.UMOUNT_NOFOLLOW)
