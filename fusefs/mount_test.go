@@ -45,6 +45,7 @@ type mountConfig struct {
 	ReadOnly   bool
 	AllowOther bool
 	UID, GID   uint32
+	Unsaved    int64
 }
 
 // A mount is a mounted store and the line to the process that serves it.
@@ -261,8 +262,8 @@ func runChild(encoded string) int {
 	server, err := fusefs.Mount(fusefs.Options{
 		Store: child.counted, MountPoint: config.MountPoint, Durability: config.Durability,
 		CommitInterval: config.Interval, ReadOnly: config.ReadOnly,
-		AllowOther: config.AllowOther,
-		UID:        config.UID, GID: config.GID, DirectMount: os.Geteuid() == 0, Logger: log,
+		AllowOther: config.AllowOther, UnsavedBytes: config.Unsaved,
+		UID: config.UID, GID: config.GID, DirectMount: os.Geteuid() == 0, Logger: log,
 	})
 	if err != nil {
 		log.Error("mount", "error", err)
