@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,6 +46,25 @@ func TestScripts(t *testing.T) {
 			"serving": serving,
 		},
 	})
+}
+
+// TestScriptsRunToTheirEnd: "stop" was the command that ends a server. It is one of
+// testscript's own as well, which comes first and ends the script, without a word:
+// most lines of five scripts were never run.
+func TestScriptsRunToTheirEnd(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/script/*.txt")
+	if err != nil || len(scripts) == 0 {
+		t.Fatal("no scripts", err)
+	}
+	for _, script := range scripts {
+		text, err := os.ReadFile(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if regexp.MustCompile(`(?m)^(\[.*\] *)?stop\b`).Match(text) {
+			t.Errorf("%s ends before its end: a server is ended by halt", script)
+		}
+	}
 }
 
 type valueName string
