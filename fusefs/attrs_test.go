@@ -94,7 +94,7 @@ func TestDirectoryTimes(t *testing.T) {
 
 func TestSetuidEndsWithAWriteByOthers(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root")
+		skipMount(t, "needs root")
 	}
 	dir, err := os.MkdirTemp("", "fusefs")
 	must(t, err)

@@ -9,8 +9,10 @@ import (
 // noCut: the file has not been truncated.
 const noCut = int64(-1)
 
-// extentBytesMax bounds how much is copied when a piece grows.
-const extentBytesMax = 1 << 20
+// extentBytesMax bounds how much is copied when a piece grows, and the memory that
+// lies about until it is collected: a request of the kernel's largest size is a piece
+// of its own.
+const extentBytesMax = maxWriteBytes
 
 // An extent is a run of bytes that were written.
 type extent struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -93,12 +94,25 @@ func (f *file) fail(errno syscall.Errno, by *handle) (released int64) {
 	return released
 }
 
+const (
+	// largeBufferBytes is what is worth giving back to the system by itself: left to
+	// the collector, a burst of large files is in memory twice, and stays there for
+	// minutes after they are closed.
+	largeBufferBytes = 1 << 20
+	// returnBytes of large buffers, with as much that was copied for their commits,
+	// are given back at a time: a collection costs some milliseconds.
+	returnBytes = 32 << 20
+)
+
 // release gives back room that was set aside.
 func (fs *fileSystem) release(bytes int64) {
 	if bytes == 0 {
 		return
 	}
 	fs.unsaved.count(-bytes)
+	if bytes >= largeBufferBytes && fs.unsaved.toReturn(bytes) {
+		debug.FreeOSMemory()
+	}
 	if err := fs.session.Reserve(context.Background(), -bytes); err != nil && !errors.Is(err, kv.ErrClosed) {
 		fs.log.Error("give back reserved space", "error", err)
 	}

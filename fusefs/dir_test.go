@@ -119,7 +119,7 @@ func TestListingOfADirectoryThatIsRenamed(t *testing.T) {
 
 func TestForgetLeadsBackToTheRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root to drop the kernel's caches")
+		skipMount(t, "needs root to drop the kernel's caches")
 	}
 	m := newMount(t)
 	m.sh("mkdir -p a/b/c; for i in $(seq 100); do echo $i > a/b/c/$i; done; mv a/b a/d; rm a/d/c/5?; echo x > t; mv t a/d/c/1; mv a/d/c/2 a/d/c/3; find . | xargs stat > /dev/null")

@@ -1,7 +1,9 @@
 package fusefs_test
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"syscall"
@@ -87,6 +89,54 @@ func TestSyncWriteCommitsBeforeItReturns(t *testing.T) {
 	fmt.Fprint(f, "1")
 	m.wantValue("k", "1")
 	must(t, f.Close())
+}
+
+// TestUnsavedDataHasABound: what is being created must not be seen half done, so it
+// stays in memory, and beyond the bound a write is refused; not with ENOSPC, the disk
+// has room. What is refused is not in the file, and each close makes room.
+func TestUnsavedDataHasABound(t *testing.T) {
+	const bound, piece = 4 << 20, 128 << 10
+	m := newMount(t, func(c *mountConfig) { c.Unsaved = bound })
+	block := bytes.Repeat([]byte("unsaved "), piece/8)
+	var files [3]*os.File
+	for i := range files {
+		f, err := os.Create(m.path(fmt.Sprint("f", i)))
+		must(t, err)
+		files[i] = f
+	}
+	written := 0
+	var err error
+	for ; err == nil && written <= bound; written += piece {
+		_, err = files[written/piece%3].Write(block)
+	}
+	wantErrno(t, "a write beyond the bound", err, syscall.ENOBUFS)
+	if written != bound+piece {
+		t.Errorf("%d bytes were taken, want %d", written-piece, bound)
+	}
+	m.wantNoKey("f0")
+	must(t, files[0].Close())
+	if value, _ := m.get("f0"); len(value) != 11*piece {
+		t.Errorf("the first file has %d bytes, want %d", len(value), 11*piece)
+	}
+	_, err = files[1].Write(block)
+	must(t, err)
+	// What is in the store already is committed to make room.
+	f, err := os.OpenFile(m.path("f0"), os.O_WRONLY, 0)
+	must(t, err)
+	for range 2 * bound / piece {
+		_, err := f.WriteAt(block, 0)
+		must(t, err)
+		_, err = f.Seek(0, io.SeekEnd)
+		must(t, err)
+		_, err = f.Write(block)
+		must(t, err)
+	}
+	for _, f := range []*os.File{f, files[1], files[2]} {
+		must(t, f.Close())
+	}
+	if value, _ := m.get("f0"); len(value) != 11*piece+2*bound {
+		t.Errorf("the first file has %d bytes, want %d", len(value), 11*piece+2*bound)
+	}
 }
 
 // TestSignalsDoNotInterruptClose: any signal in the client reaches us as an

@@ -46,27 +46,39 @@ func (fs *fileSystem) write(ctx context.Context, h *handle, in *fuse.WriteIn, da
 	return n, nil
 }
 
-// unsavedBytesMax bounds the memory of all buffers together. Beyond it, what may
-// be committed already is; what may not (files that are being created) makes
-// writers wait for nothing, but fail.
-const unsavedBytesMax = 512 << 20
-
+// reserve sets room aside, in memory and in the store.
 func (fs *fileSystem) reserve(ctx context.Context, bytes int64) error {
-	if fs.unsaved.sum()+bytes > unsavedBytesMax {
-		for _, f := range fs.unsaved.list(func(f *file) bool { return f.overdue(time.Now()) }) {
-			if err := fs.save(ctx, f, nil); err != nil {
-				fs.log.Error("commit to make room", "path", fs.tree.describe(f.n), "error", err)
-			}
-		}
-		if fs.unsaved.sum()+bytes > unsavedBytesMax {
-			return syscall.ENOSPC
+	for !fs.unsaved.take(bytes, fs.opts.UnsavedBytes) {
+		if !fs.makeRoom(ctx) {
+			// Not ENOSPC: the disk may be empty, and who gets that deletes files.
+			return syscall.ENOBUFS
 		}
 	}
 	if err := fs.session.Reserve(ctx, bytes); err != nil {
+		fs.unsaved.count(-bytes)
 		return err
 	}
-	fs.unsaved.count(bytes)
 	return nil
+}
+
+// makeRoom commits what may be committed unasked, waits for commits that are under
+// way, and says whether there was any. What may not be committed is what would be
+// seen half done: files that are being created or written anew; or has no name.
+func (fs *fileSystem) makeRoom(ctx context.Context) bool {
+	now := time.Now()
+	files := fs.unsaved.list(func(f *file) bool { return f.overdue(now) || f.isFlushing() })
+	for _, f := range files {
+		if err := fs.saveFinished(ctx, f); err != nil {
+			fs.log.Error("commit to make room", "path", fs.tree.describe(f.n), "error", err)
+		}
+	}
+	return len(files) > 0
+}
+
+func (f *file) isFlushing() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.flushing != nil
 }
 
 // writeReserved writes, at the end of the file as it is now if it appends: the

@@ -119,18 +119,28 @@ func isDead(path string) bool {
 	}
 }
 
-// isFuseMount says whether the topmost mount at path, if there is one, is of
-// type fuse. It reads the mount table only: a look at the path itself could hang.
 func isFuseMount(path string) (bool, error) {
+	m, err := MountedAt(path)
+	return err == nil && m.isFuse(), err
+}
+
+// A Mounted is a mount as the kernel lists it; one without a type is none.
+type Mounted struct{ Type, Source string }
+
+func (m *Mounted) isFuse() bool { return m.Type == "fuse" || strings.HasPrefix(m.Type, "fuse.") }
+
+// MountedAt answers the topmost mount at path. It reads the mount table only: a look
+// at the path itself could hang.
+func MountedAt(path string) (Mounted, error) {
 	real, err := resolveParent(path)
 	if err != nil {
-		return false, err
+		return Mounted{}, err
 	}
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return false, err
+		return Mounted{}, err
 	}
-	return lastMountIsFuse(string(table), real), nil
+	return lastMount(string(table), real), nil
 }
 
 // resolveParent makes path absolute and resolves links in all but its last
@@ -147,28 +157,26 @@ func resolveParent(path string) (string, error) {
 	return filepath.Join(dir, filepath.Base(abs)), nil
 }
 
-func lastMountIsFuse(table, path string) bool {
-	fuse := false
+func lastMount(table, path string) (last Mounted) {
 	for line := range strings.Lines(table) {
-		point, fsType, ok := parseMountInfo(line)
-		if ok && point == path {
-			fuse = fsType == "fuse" || strings.HasPrefix(fsType, "fuse.")
+		if point, m, ok := parseMountInfo(line); ok && point == path {
+			last = m
 		}
 	}
-	return fuse
+	return last
 }
 
-// parseMountInfo takes mount point and type out of a line of mountinfo: the
-// fifth field, and the one after the lone hyphen.
-func parseMountInfo(line string) (point, fsType string, ok bool) {
+// parseMountInfo takes mount point, type and source out of a line of mountinfo: the
+// fifth field, and the two after the lone hyphen.
+func parseMountInfo(line string) (point string, m Mounted, ok bool) {
 	before, after, found := strings.Cut(line, " - ")
 	fields := strings.Fields(before)
 	rest := strings.Fields(after)
-	if !found || len(fields) < 5 || len(rest) < 1 {
-		return "", "", false
+	if !found || len(fields) < 5 || len(rest) < 2 {
+		return "", Mounted{}, false
 	}
-	return unescapeMount.Replace(fields[4]), rest[0], true
+	return unescapeMount.Replace(fields[4]), Mounted{rest[0], unescapeMount.Replace(rest[1])}, true
 }
 
 // unescapeMount undoes the kernel's octal escapes.
-var unescapeMount = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+var unescapeMount = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\043`, "#")

@@ -45,6 +45,27 @@ func TestDeadMountIsFoundAndCleared(t *testing.T) {
 	must(t, fusefs.CheckMountPoint(m.dir))
 }
 
+// TestTwoClaimsOfOnePlace: of two who would mount at one place, the second is
+// refused before the first has mounted.
+func TestTwoClaimsOfOnePlace(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "mnt")
+	must(t, os.Mkdir(dir, 0o755))
+	first, err := fusefs.ClaimMountPoint(dir)
+	must(t, err)
+	if _, err := fusefs.ClaimMountPoint(dir); !errors.Is(err, fusefs.ErrMountPointUsed) {
+		t.Errorf("a place that is claimed: %v", err)
+	}
+	must(t, os.Remove(dir)) // as who gives up does with what it has made
+	must(t, os.Mkdir(dir, 0o755))
+	second, err := fusefs.ClaimMountPoint(dir)
+	must(t, err)
+	first.Release()
+	second.Release()
+	third, err := fusefs.ClaimMountPoint(dir)
+	must(t, err)
+	third.Release()
+}
+
 // TestDesignNamesEveryFile keeps the section "Code structure" true.
 func TestDesignNamesEveryFile(t *testing.T) {
 	design, err := os.ReadFile("DESIGN.md")

@@ -51,6 +51,9 @@ const (
 	// CommitIntervalDefault is how long sync(1), of which a FUSE filesystem is
 	// told nothing, may have lied at most.
 	CommitIntervalDefault = time.Second
+
+	// UnsavedBytesDefault holds eight of the largest files while they are written.
+	UnsavedBytesDefault = 512 << 20
 )
 
 // Options of a mount. Store and MountPoint are needed, the rest has defaults.
@@ -62,6 +65,10 @@ type Options struct {
 	// CommitInterval is how long written data waits, at most, for a commit that
 	// nobody has asked for.
 	CommitInterval time.Duration
+
+	// UnsavedBytes bounds the memory for what is written and not committed, of all
+	// files together. Beyond it, writes get ENOBUFS.
+	UnsavedBytes int64
 
 	// AllowOther lets other users in; permissions are checked by the kernel.
 	AllowOther bool
@@ -90,6 +97,9 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if c.CommitInterval <= 0 {
 		c.CommitInterval = CommitIntervalDefault
+	}
+	if c.UnsavedBytes <= 0 {
+		c.UnsavedBytes = UnsavedBytesDefault
 	}
 	if c.FileMode &= permBits; c.FileMode == 0 {
 		c.FileMode = FileModeDefault

@@ -11,6 +11,8 @@ import (
 type unsaved struct {
 	mu    sync.Mutex
 	bytes int64
+	// dropped are bytes of large buffers that the collector has not been asked for.
+	dropped int64
 	// files are those that are dirty. One that is true has been closed: its
 	// opening is held here.
 	files map[*file]bool
@@ -79,6 +81,17 @@ func (u *unsaved) list(wanted func(*file) bool) []*file {
 	return picked
 }
 
+// take adds to the sum of what is buffered, if that stays within the bound.
+func (u *unsaved) take(bytes, most int64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.bytes+bytes > most {
+		return false
+	}
+	u.bytes += bytes
+	return true
+}
+
 // count keeps the sum of what is buffered.
 func (u *unsaved) count(bytes int64) {
 	u.mu.Lock()
@@ -86,10 +99,16 @@ func (u *unsaved) count(bytes int64) {
 	u.bytes += bytes
 }
 
-func (u *unsaved) sum() int64 {
+// toReturn notes that a large buffer was dropped, and says whether to return memory.
+func (u *unsaved) toReturn(bytes int64) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.bytes
+	u.dropped += bytes
+	if u.dropped < returnBytes {
+		return false
+	}
+	u.dropped = 0
+	return true
 }
 
 // runTimer commits what nobody asks for: sync(1) tells a FUSE filesystem

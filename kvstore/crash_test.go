@@ -16,8 +16,8 @@ import (
 
 var (
 	seedFlag    = flag.Uint64("seed", 0, "seed of the crash tests (0: from the clock)")
-	crashSeeds  = flag.Int("crash.seeds", 2, "how many workloads the crash test cuts")
-	crashStride = flag.Int("crash.stride", 3, "the crash test cuts at every so many-th disk call, 1 meaning all")
+	crashSeeds  = flag.Int("crash.seeds", 1, "how many workloads the crash test cuts")
+	crashStride = flag.Int("crash.stride", 1, "the crash test cuts at every so many-th disk call; -short means at least 3")
 )
 
 func testSeed(t *testing.T) uint64 {
@@ -44,14 +44,17 @@ type history struct {
 }
 
 // TestPowerCutAtEveryDiskCall runs a workload and cuts the power at each disk call
-// in turn (by default at every third, others at each run), and again while the store is opened. Whatever happens, the pairs found
-// then are those of all acknowledged transactions, and of the one under way
-// either all or nothing.
+// in turn, and again while the store is opened. Whatever happens, the pairs found
+// then are those of all acknowledged transactions, and of the one under way either
+// all or nothing. (With -short it cuts at every third, others at each run.)
 func TestPowerCutAtEveryDiskCall(t *testing.T) {
-	seed := testSeed(t)
+	seed, stride := testSeed(t), *crashStride
+	if testing.Short() {
+		stride = max(stride, 3)
+	}
 	checkpoints, cuts := 0, 0
 	for s := range uint64(*crashSeeds) {
-		for n := 1 + int(seed%uint64(*crashStride)); ; n += *crashStride {
+		for n := 1 + int(seed%uint64(stride)); ; n += stride {
 			d := crashdisk.New(seed + s)
 			d.CutAt(n)
 			h, roots := runWorkload(d, seed+s)

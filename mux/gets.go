@@ -3,7 +3,6 @@ package mux
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"kivaloo/kvstore/kv"
@@ -90,7 +89,7 @@ func appendGet(dst []byte, id uint64, pair *kv.Pair, err error) ([]byte, error) 
 	case err != nil:
 		return dst, err
 	case pair.Size > wire.StringMax:
-		return dst, fmt.Errorf("%w: its value has %d", errTooLong, pair.Size)
+		return dst, tooLong(pair)
 	}
 	return wire.AppendValue(dst, id, pair.Value), nil
 }

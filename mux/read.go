@@ -27,6 +27,11 @@ const _ = uint(connBytesMin - putBytes - rangeBytesMax - 2*rangePairsMax - wire.
 // errTooLong: a pair that protocol v1 cannot carry. It is never skipped or cut.
 var errTooLong = errors.New("a pair is beyond the 255 bytes that protocol v1 carries")
 
+// tooLong names the pair: the log is the only place where its key can be said.
+func tooLong(pair *kv.Pair) error {
+	return fmt.Errorf("%w: key %.*q has %d, its value %d", errTooLong, wire.StringMax, pair.Key, len(pair.Key), pair.Size)
+}
+
 // answerReads answers the reads that gather noted.
 func (c *conn) answerReads() error {
 	if len(c.in.reads) == 0 {
@@ -151,7 +156,7 @@ func (c *conn) sayable(page kv.ScanPage, bytesMax int, end []byte) (count int, n
 		return count, end, nil
 	}
 	if count == 0 {
-		return 0, nil, fmt.Errorf("%w: its key has %d, its value %d", errTooLong, len(next), page.Entries[0].Size)
+		return 0, nil, tooLong(&page.Entries[0])
 	}
 	if short, ok := separator(page.Entries[count-1].Key, next); ok {
 		return count, short, nil
@@ -175,7 +180,7 @@ func (c *conn) lookAhead(last, from, end []byte) (count int, next []byte, err er
 	if short, ok := separator(last, page.Entries[0].Key); ok {
 		return 1, short, nil
 	}
-	return 0, nil, fmt.Errorf("%w: its key has %d and begins with a full one", errTooLong, len(page.Entries[0].Key))
+	return 0, nil, tooLong(&page.Entries[0])
 }
 
 // fitting counts the pairs before the first that cannot be sent or goes beyond

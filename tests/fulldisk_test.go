@@ -18,7 +18,7 @@ func newFullable(t *testing.T, megabytes int) *place {
 	}
 	err := syscall.Mount("kivaloo-test", p.home+"/disk", "tmpfs", 0, fmt.Sprintf("size=%dm", megabytes))
 	if err != nil {
-		t.Skipf("cannot mount a tmpfs: %v", err)
+		skipMount(t, "cannot mount a tmpfs: "+err.Error())
 	}
 	p.dir = p.home + "/disk/store"
 	p.sock = p.dir + "/kivaloo.sock"

@@ -145,6 +145,33 @@ func TestManyConnections(t *testing.T) {
 	all.Wait()
 }
 
+// TestManyUmountsAtOnce: the mount goes away once, and whoever asked before that is
+// told how its server ended.
+func TestManyUmountsAtOnce(t *testing.T) {
+	p := newMount(t)
+	for round := range 6 {
+		p.write("file", "contents")
+		var all sync.WaitGroup
+		var results [4]result
+		for i := range results {
+			all.Go(func() { results[i] = kivaloo(t, "umount", p.mnt) })
+		}
+		all.Wait()
+		done := 0
+		for _, r := range results {
+			if r.code == 0 {
+				done++
+			} else {
+				r.expect(t, 9, "no store is mounted")
+			}
+		}
+		if done == 0 || isMounted(p.mnt) {
+			t.Errorf("round %d: %d umounts have answered 0, still mounted: %v", round, done, isMounted(p.mnt))
+		}
+		p.mount()
+	}
+}
+
 // TestLoopbackAddress: TCP within the machine needs no more than an address.
 func TestLoopbackAddress(t *testing.T) {
 	probe, err := net.Listen("tcp", "127.0.0.1:0")

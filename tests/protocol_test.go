@@ -176,11 +176,11 @@ func TestBeyondProtocolV1IsRefusedLoudly(t *testing.T) {
 	p.write("long", strings.Repeat("x", 256))
 	p.write("z", "small")
 	r := p.native("get", "long")
-	if r.code == 0 || r.out != "" || !strings.Contains(r.err, "255") {
+	if r.code != 1 || r.out != "" || !strings.Contains(r.err, "longer than the 255") {
 		t.Errorf("get of a long value: exit code %d, stdout %q, stderr %q", r.code, clip(r.out), r.err)
 	}
 	r = p.native("range")
-	if r.code == 0 || !strings.Contains(r.err, "255") {
+	if r.code != 1 || !strings.Contains(r.err, `"long": its value is longer than the 255`) {
 		t.Errorf("range over a long value: exit code %d, stderr %q", r.code, r.err)
 	}
 	if r.out != "" && r.out != "a\tsmall\n" {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -172,6 +173,41 @@ func TestMountPointInUseIsRefused(t *testing.T) {
 	kivaloo(t, "mount", p.home+"/third", files+"/x").expect(t, 9, files)
 	if _, err := os.Stat(p.home + "/third"); !os.IsNotExist(err) {
 		t.Errorf("a refused mount has made its store: %v", err)
+	}
+}
+
+// TestTwoMountsAtOnce: of several that start at the same moment, one is mounted and
+// the others are told that the place is in use, and leave nothing behind.
+func TestTwoMountsAtOnce(t *testing.T) {
+	needMount(t)
+	p := newPlace(t)
+	for round := range 5 {
+		if round%2 == 0 {
+			os.Remove(p.mnt)
+		}
+		var all sync.WaitGroup
+		var results [3]result
+		for i := range results {
+			all.Go(func() { results[i] = kivaloo(t, "mount", fmt.Sprintf("%s/s%d.%d", p.home, round, i), p.mnt) })
+		}
+		all.Wait()
+		mounted := 0
+		for i, r := range results {
+			if r.code == 0 {
+				mounted++
+				continue
+			}
+			r.expect(t, 9, "in use")
+			if _, err := os.Stat(fmt.Sprintf("%s/s%d.%d", p.home, round, i)); err == nil {
+				t.Errorf("round %d: a refused mount has made its store", round)
+			}
+		}
+		if points := mountsBelow(p.home); mounted != 1 || len(points) != 1 {
+			t.Errorf("round %d: %d have answered 0, mounts are %q", round, mounted, points)
+		}
+		for range mountsBelow(p.home) {
+			kivaloo(t, "umount", p.mnt)
+		}
 	}
 }
 

@@ -17,10 +17,18 @@ import (
 func needMount(t testing.TB) {
 	t.Helper()
 	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
-	if err != nil || os.Geteuid() != 0 {
-		t.Skip("SKIPPED-MOUNT " + t.Name())
+	if err != nil {
+		skipMount(t, err.Error())
 	}
 	f.Close()
+	if os.Geteuid() != 0 {
+		skipMount(t, "needs root")
+	}
+}
+
+func skipMount(t testing.TB, why string) {
+	t.Helper()
+	t.Skip("SKIPPED-MOUNT "+t.Name()+":", why)
 }
 
 var unescapeMount = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)

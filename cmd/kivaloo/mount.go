@@ -1,11 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -27,9 +24,13 @@ const goneMax = 100 * time.Millisecond
 type mounter struct {
 	server
 	point      string
-	made       bool // we made the mount point
 	allowOther bool
 	durability string
+
+	// Until the mount is made, the mount point is claimed, and made are the
+	// directories that there were not.
+	claim *fusefs.Claim
+	made  []string
 }
 
 func setupMount(flags *pflag.FlagSet) func(*env, []string) error {
@@ -44,7 +45,7 @@ func setupMount(flags *pflag.FlagSet) func(*env, []string) error {
 		if args[1] == "" {
 			return usagef("MNT is empty")
 		}
-		point, err := filepath.Abs(args[1])
+		point, err := resolve(args[1])
 		if err != nil {
 			return err
 		}
@@ -55,7 +56,7 @@ func setupMount(flags *pflag.FlagSet) func(*env, []string) error {
 			}
 			return answers(point)
 		}
-		return m.run(e, args[0], m.checkPoint, m.mount)
+		return m.run(e, args[0], front{m.checkPoint, m.mount, m.givePointUp})
 	}
 }
 
@@ -75,116 +76,10 @@ func answers(point string) error {
 	}
 }
 
-// checkPoint finds what is wrong with the mount point, and clears a dead mount.
-func (m *mounter) checkPoint() error {
-	if err := fusefs.CheckFUSE(direct()); err != nil {
-		return err
-	}
-	if err := apart(m.dir, m.point); err != nil {
-		return err
-	}
-	if err := m.checkOutside(); err != nil {
-		return err
-	}
-	err := fusefs.CheckMountPoint(m.point)
-	if errors.Is(err, fusefs.ErrMountPointDead) {
-		if err := fusefs.ClearDeadMount(m.point); err != nil {
-			return fmt.Errorf("%w: clear the dead mount: %w", errMountPoint, err)
-		}
-		err = fusefs.CheckMountPoint(m.point)
-	}
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return canBeMade(m.point)
-	}
-	return err
-}
-
-// canBeMade says whether a directory that is not there can be made, below the
-// first one that is. A name that is there and leads nowhere is in the way.
-func canBeMade(point string) error {
-	if _, err := os.Lstat(point); err == nil {
-		return fmt.Errorf("%w: %s is a link that leads nowhere", errMountPoint, point)
-	}
-	above := filepath.Dir(point)
-	info, err := os.Stat(above)
-	switch {
-	case (errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR)) && above != point:
-		return canBeMade(above)
-	case err == nil && !info.IsDir():
-		err = unix.ENOTDIR
-	case err == nil:
-		err = unix.Access(above, unix.W_OK|unix.X_OK)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: it cannot be made: %w", errMountPoint, &os.PathError{Op: "mkdir", Path: above, Err: err})
-	}
-	return nil
-}
-
-// direct says whether we mount without help.
-func direct() bool { return os.Geteuid() == 0 }
-
-// checkOutside refuses sockets and a log that the mount would hide.
-func (m *mounter) checkOutside() error {
-	for _, path := range append([]string{m.logFile}, m.sockets...) {
-		if filepath.IsAbs(path) && within(path, m.point) {
-			return usagef("%s lies at or below the mount point", path)
-		}
-	}
-	return nil
-}
-
-// apart refuses a store inside its own mount, and a mount inside its store.
-func apart(dir, point string) error {
-	realDir, err := resolve(dir)
-	if err != nil {
-		return err
-	}
-	realPoint, err := resolve(point)
-	if err != nil {
-		return err
-	}
-	switch {
-	case within(realDir, realPoint):
-		return fmt.Errorf("%w: the store %s is inside it", errMountPoint, dir)
-	case within(realPoint, realDir):
-		return fmt.Errorf("%w: it is inside the store %s", errMountPoint, dir)
-	}
-	return nil
-}
-
-// resolve makes a path absolute and free of links, as far as it exists. What does
-// not answer, such as a dead mount, is taken by its name.
-func resolve(path string) (string, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	rest := ""
-	for {
-		real, err := filepath.EvalSymlinks(abs)
-		if err == nil {
-			return filepath.Join(real, rest), nil
-		}
-		parent, name := filepath.Split(filepath.Clean(abs))
-		if name == "" {
-			return "", err
-		}
-		abs, rest = parent, filepath.Join(name, rest)
-	}
-}
-
-func within(path, dir string) bool {
-	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
-}
-
 // mount mounts, and returns when the mount is gone.
 func (m *mounter) mount(ready func(string)) error {
 	fs, err := m.start()
 	if err != nil {
-		if m.made {
-			os.Remove(m.point)
-		}
 		return err
 	}
 	ready("mounted " + m.dir + " at " + m.point)
@@ -192,17 +87,11 @@ func (m *mounter) mount(ready func(string)) error {
 }
 
 func (m *mounter) start() (*fusefs.Server, error) {
-	if err := os.MkdirAll(filepath.Dir(m.point), 0o755); err != nil {
-		return nil, err
-	}
-	switch err := os.Mkdir(m.point, 0o755); {
-	case err == nil:
-		m.made = true
-	case !errors.Is(err, os.ErrExist):
+	if err := m.clearDead(); err != nil {
 		return nil, err
 	}
 	durability, _ := fusefs.ParseDurability(m.durability) // was checked
-	return fusefs.Mount(fusefs.Options{
+	fs, err := fusefs.Mount(fusefs.Options{
 		Store:      m.store,
 		MountPoint: m.point,
 		Durability: durability,
@@ -214,6 +103,12 @@ func (m *mounter) start() (*fusefs.Server, error) {
 		DirectMount: direct(),
 		Logger:      m.log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	m.claim.Release()
+	m.claim, m.made = nil, nil
+	return fs, nil
 }
 
 // wait returns when somebody has unmounted, or a signal has made us do it, with

@@ -27,20 +27,24 @@ func (n *native) declare(flags *pflag.FlagSet) {
 
 // with runs f on a connection, until it ends or the user interrupts it.
 func (n *native) with(e *env, f func(ctx context.Context, c *client.Client) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	c, err := n.dial(ctx, e)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(ctx, c), c.Close())
+}
+
+func (n *native) dial(ctx context.Context, e *env) (*client.Client, error) {
 	addr := n.socket
 	if addr == "" {
 		addr = e.getenv(socketVar)
 	}
 	if addr == "" {
-		return usagef("which server? Give --socket, or set %s", socketVar)
+		return nil, usagef("which server? Give --socket, or set %s", socketVar)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
-	defer stop()
-	c, err := client.Dial(ctx, addr, client.Options{})
-	if err != nil {
-		return err
-	}
-	return errors.Join(f(ctx, c), c.Close())
+	return client.Dial(ctx, addr, client.Options{})
 }
 
 func setupGet(flags *pflag.FlagSet) func(*env, []string) error {
@@ -52,7 +56,7 @@ func setupGet(flags *pflag.FlagSet) func(*env, []string) error {
 			return err
 		}
 		return n.with(e, func(ctx context.Context, c *client.Client) error {
-			value, err := c.Value(ctx, key)
+			value, err := n.valueOf(ctx, e, c, key)
 			if err != nil {
 				return fmt.Errorf("get %s: %w", args[0], err)
 			}

@@ -42,7 +42,7 @@ func setupRange(flags *pflag.FlagSet) func(*env, []string) error {
 		}
 		return r.with(e, func(ctx context.Context, c *client.Client) error {
 			out := bufio.NewWriter(e.stdout)
-			return errors.Join(r.list(ctx, c, req, out), out.Flush())
+			return errors.Join(r.list(ctx, e, c, req, out), out.Flush())
 		})
 	}
 }
@@ -68,18 +68,22 @@ func (r *rangeCommand) bounds(prefixed bool, args []string) (kv.ScanRequest, err
 	return req, err
 }
 
-func (r *rangeCommand) list(ctx context.Context, c *client.Client, req kv.ScanRequest, out io.Writer) error {
+func (r *rangeCommand) list(ctx context.Context, e *env, c *client.Client, req kv.ScanRequest, out io.Writer) error {
 	left := r.limit
-	for pair, err := range kv.All(ctx, c, req) {
+	for more := true; more; {
+		page, err := c.Scan(ctx, req)
 		if err != nil {
-			return fmt.Errorf("range: %w", err)
+			return fmt.Errorf("range: %w", r.stopped(ctx, e, &req, err))
 		}
-		if err := r.write(out, &pair); err != nil {
-			return err
+		for i := range page.Entries {
+			if err := r.write(out, &page.Entries[i]); err != nil {
+				return err
+			}
+			if left--; left == 0 {
+				return nil
+			}
 		}
-		if left--; left == 0 {
-			return nil
-		}
+		req.Start, more = page.Next, page.More
 	}
 	return nil
 }

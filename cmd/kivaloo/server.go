@@ -101,31 +101,47 @@ func setupServe(flags *pflag.FlagSet) func(*env, []string) error {
 		if !s.foreground && !e.isBackground() {
 			return startBackground(os.Args[1:])
 		}
-		nothing := func() error { return nil }
-		return s.run(e, args[0], nothing, func(ready func(string)) error {
-			ready("serving " + s.dir)
-			s.logSignal(<-s.signals)
-			return nil
+		return s.run(e, args[0], front{
+			prepare: func() error { return nil },
+			show: func(ready func(string)) error {
+				ready("serving " + s.dir)
+				s.logSignal(<-s.signals)
+				return nil
+			},
+			giveUp: func() {},
 		})
 	}
 }
 
-// run opens the store, serves its sockets while body runs, and closes everything.
-// What is wrong with the command line, or found by check, is found before anything
-// is opened or made.
-func (s *server) run(e *env, dir string, check func() error, body func(ready func(string)) error) (err error) {
+// A front is what a store is shown by beside its sockets: a mount, or nothing.
+type front struct {
+	// prepare finds what is wrong before the store is opened or made.
+	prepare func() error
+	// show runs while the store is served.
+	show func(ready func(string)) error
+	// giveUp takes back what prepare has done and show has not used.
+	giveUp func()
+}
+
+// run opens the store, serves its sockets and its front, and closes everything. What
+// is wrong with the command line, or found by the front, is found before anything is
+// opened or made.
+func (s *server) run(e *env, dir string, f front) (err error) {
 	report, err := newReporter(e)
 	if err != nil {
 		return err
 	}
-	defer func() { report.failed(err) }()
+	defer func() {
+		f.giveUp()
+		report.failed(err)
+	}()
 	if err := s.absolute(dir); err != nil {
 		return err
 	}
 	if err := s.checkPlaces(); err != nil {
 		return err
 	}
-	if err := check(); err != nil {
+	if err := f.prepare(); err != nil {
 		return err
 	}
 	// The directory we came from may lie on a file system that somebody wants to
@@ -140,7 +156,7 @@ func (s *server) run(e *env, dir string, check func() error, body func(ready fun
 	s.signals = make(chan os.Signal, 8)
 	signal.Notify(s.signals, os.Interrupt, unix.SIGTERM)
 	if err = s.open(); err == nil {
-		err = body(report.ready)
+		err = f.show(report.ready)
 	}
 	err = errors.Join(err, s.close())
 	s.ending.tell(err)

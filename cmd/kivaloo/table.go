@@ -33,7 +33,8 @@ func serverCommands() []*command {
 			long: `Mounts the store in DIR at MNT, and serves native clients at DIR/kivaloo.sock, or
 at each --socket. DIR and MNT are created if they are missing. Returns when the
 mount answers; the server stays in the background and logs to DIR/kivaloo.log.
-After a crash, the same command clears the dead mount and the stale socket.
+After a crash, the same command clears the dead mount of this store and the stale
+socket. MNT must be empty, and no FUSE file system may be mounted there.
 
 SIGTERM and SIGINT make the server unmount, commit and exit, as "kivaloo umount"
 does. While files are open the mount stays; a second signal detaches it. With

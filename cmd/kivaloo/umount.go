@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
@@ -32,15 +33,16 @@ func umount(path string) error {
 	if err != nil {
 		return err
 	}
-	if errors.Is(fusefs.CheckMountPoint(point), fusefs.ErrMountPointDead) {
-		return fusefs.ClearDeadMount(point)
+	// A mount that another umount is taking away may look dead on the way.
+	if errors.Is(fusefs.CheckMountPoint(point), fusefs.ErrMountPointDead) && fusefs.ClearDeadMount(point) == nil {
+		return nil
 	}
 	server, err := serverOf(dir)
 	if err != nil {
 		return err
 	}
 	defer server.Close()
-	if err := unmountNow(point); err != nil {
+	if err := unmountNow(point, dir); err != nil {
 		return err
 	}
 	if err := server.wait(); err != nil {
@@ -52,41 +54,52 @@ func umount(path string) error {
 // storeAt finds the mount in the kernel's table, and its store, which we mount
 // under its own name. The mount itself is not asked: it may be dead.
 func storeAt(point string) (dir string, err error) {
-	table, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
+	m, err := fusefs.MountedAt(point)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
-	found := false
-	for line := range strings.Lines(string(table)) {
-		before, after, _ := strings.Cut(line, " - ")
-		fields, rest := strings.Fields(before), strings.Fields(after)
-		if len(fields) < 5 || len(rest) < 2 || unescape.Replace(fields[4]) != point {
-			continue
-		}
-		found = rest[0] == fsType // the last line of a place is what lies on top
-		dir = unescape.Replace(rest[1])
-	}
-	if !found {
+	if m.Type != fsType {
 		return "", fmt.Errorf("%w: no store is mounted at %s", errMountPoint, point)
 	}
-	return dir, nil
+	return m.Source, nil
 }
 
-// unescape undoes the escapes of the kernel's table.
-var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\043`, "#")
+const (
+	// busyMax is how long a mount may be busy with nobody using it: whoever looks at
+	// it, another umount too, makes it so for a moment.
+	busyMax  = 500 * time.Millisecond
+	busyPoll = 10 * time.Millisecond
+)
 
-func unmountNow(point string) error {
+// unmountNow unmounts a store's mount. If another umount is quicker, it is done:
+// both wait for the same server.
+func unmountNow(point, dir string) error {
+	for end := time.Now().Add(busyMax); ; time.Sleep(busyPoll) {
+		err := unmountOnce(point)
+		if err == nil {
+			return nil
+		}
+		if still, errAt := storeAt(point); errAt != nil || still != dir {
+			return nil
+		}
+		if users := usersOf(point); len(users) > 0 {
+			return fmt.Errorf("%w: unmount %s: %w, in use by %s", errMountPoint, point, err, strings.Join(users, ", "))
+		}
+		if errors.Is(err, exec.ErrNotFound) {
+			return fmt.Errorf("%w: unmount %s: %w", errMountPoint, point, err)
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%w: unmount %s: %w (in use by a process of another user, or by a mount below it)", errMountPoint, point, err)
+		}
+	}
+}
+
+func unmountOnce(point string) error {
 	err := unix.Unmount(point, unix.UMOUNT_NOFOLLOW)
 	if errors.Is(err, unix.EPERM) {
 		err = fusermount("-u", point)
 	}
-	if err == nil {
-		return nil
-	}
-	if users := usersOf(point); len(users) > 0 {
-		return fmt.Errorf("%w: unmount %s: %w, in use by %s", errMountPoint, point, err, strings.Join(users, ", "))
-	}
-	return fmt.Errorf("%w: unmount %s: %w", errMountPoint, point, err)
+	return err
 }
 
 // fusermount does what only root may do otherwise.

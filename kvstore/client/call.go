@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"kivaloo/mux/wire"
@@ -28,10 +29,22 @@ func (c *call) fail(err error) {
 
 // unanswered is why there is no answer, and what that means for a write.
 func unanswered(typ wire.Type, err error) error {
+	if errors.Is(err, ErrRefused) {
+		err = fmt.Errorf("%w, as it does %s: its log says which", err, refusals(typ))
+	}
 	if typ.IsWrite() {
 		return fmt.Errorf("%w: %w", ErrMaybeApplied, err)
 	}
 	return err
+}
+
+// refusals are the reasons for which a server refuses a request, besides its end.
+// What is too long to write is refused here.
+func refusals(typ wire.Type) string {
+	if typ.IsWrite() {
+		return "when the disk is full or has failed, or what is there is damaged"
+	}
+	return "for a pair that is damaged or beyond the 255 bytes of protocol v1, or when the disk has failed"
 }
 
 // do sends a request and answers the record of its response.

@@ -28,6 +28,10 @@ var (
 	// ErrConnection: there is no connection, or none any more.
 	ErrConnection = errors.New("no connection to the store")
 
+	// ErrRefused: the server has closed the connection, which is the only way that
+	// protocol v1 has to refuse a request.
+	ErrRefused = errors.New("the server has closed it")
+
 	// ErrMaybeApplied: the connection or the call ended after a write was sent and
 	// before it was answered. It may have been done, or still be done.
 	ErrMaybeApplied = errors.New("the write may have been done or not")

@@ -92,16 +92,11 @@ func (c *Client) deliverAll(data []byte) (taken int, err error) {
 	}
 }
 
-// errRefused: the server has closed the connection, which is the only way that
-// protocol v1 has to refuse a request.
-var errRefused = errors.New("the server has closed it, as it does when the disk is full or has failed, " +
-	"when the pair is damaged, and for one beyond the 255 bytes of protocol v1: its log says which")
-
 // lost says what the end of the connection means. One that is closed while it has
 // unread requests is reset.
 func lost(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
-		err = errRefused
+		err = ErrRefused
 	}
 	return fmt.Errorf("%w: %w", ErrConnection, err)
 }
