@@ -97,6 +97,18 @@
 //	16 4  bytes of a chunk
 //	20 4  zero
 //
+// # Link: the value of a pair with the link flag, 8 bytes
+//
+//	0  8  birth of the body that the link leads to
+//
+// # Body: the value of a pair that links lead to
+//
+//	   what the pair itself would have as its value: its bytes, or a blob
+//	   reference if the pair has the blob flag
+//	4  number of names, at least 2
+//
+// The pair of a name (see the engine's keys) has an empty value.
+//
 // # Trailer: "kTRL", 128 bytes
 //
 //	13  1  flags: 0x01 clean stop

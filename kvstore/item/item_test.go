@@ -66,6 +66,8 @@ func TestGolden(t *testing.T) {
 		"trailer-v1": payload[len(payload)-TrailerBytes:],
 		"blob-v1":    AppendBlob(nil, Blob{ID: 1002, Size: 300000, ChunkBytes: 131072}),
 		"ref-v1":     AppendRef(nil, testRoot().Tree),
+		"link-v1":    AppendLink(nil, 1002),
+		"body-v1":    AppendNames([]byte("value"), 3),
 	}
 	for name, got := range golden {
 		file := filepath.Join("testdata", name)
