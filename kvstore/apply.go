@@ -32,18 +32,36 @@ func (a *applier) use(d *delta.Delta) {
 // dropped frees the blob of a put that is covered before it reached a page: no
 // layer below knows of it.
 func (a *applier) dropped(old, next *delta.Entry) {
-	if !old.Has(delta.Blob) || (next != nil && next.Has(delta.Blob) && sameBlob(old.Value, next.Value)) {
+	if !old.Has(delta.Blob) || (next != nil && a.goesOn(old, next)) {
 		return
 	}
-	if b, err := item.DecodeBlob(old.Value); err == nil {
+	if b, err := blobOf(old.Value); err == nil {
 		start, end := chunkRange(b.ID, 0)
 		a.delta.DeleteRange(start, end, old.Version, false)
 	}
 }
 
-// sameBlob says whether two references name one blob.
+// goesOn says whether the blob of a put belongs to what covers it: to the put
+// itself, or to the body that the pair has become when it got a second name.
+func (a *applier) goesOn(old, next *delta.Entry) bool {
+	if next.Has(delta.Link) {
+		birth, err := item.Link(next.Value)
+		if next = a.delta.Get(appendBodyKey(nil, birth)); err != nil || next == nil {
+			return false
+		}
+	}
+	return next.Has(delta.Blob) && sameBlob(old.Value, next.Value)
+}
+
+// blobOf decodes the reference in the value of a pair with the blob flag. In that
+// of a body the number of names follows.
+func blobOf(value []byte) (item.Blob, error) {
+	return item.DecodeBlob(value[:min(len(value), item.BlobBytes)])
+}
+
+// sameBlob says whether two such values name one blob.
 func sameBlob(a, b []byte) bool {
-	return len(a) == item.BlobBytes && len(b) == item.BlobBytes && bytes.Equal(a[:8], b[:8])
+	return len(a) >= item.BlobBytes && len(b) >= item.BlobBytes && bytes.Equal(a[:8], b[:8])
 }
 
 // apply carries one operation out; the delta keeps copies of its bytes.

@@ -320,6 +320,7 @@ func (c *checkpointer) adopt(tree btree.Tree, done bool) error {
 		c.held = nil
 	}
 	c.db.userPairs.Store(c.root.UserPairs)
+	c.db.treeLinks.Store(c.root.Links)
 	c.db.roots.Store(c.root.Number)
 	return c.db.queue.soon(func(w *writer) { w.adopt(tree, done) })
 }

@@ -10,9 +10,6 @@ import (
 	"kivaloo/lbs/disk/crashdisk"
 )
 
-// engineLacks is what the engine does not do yet.
-const engineLacks = kvtest.Links
-
 // subject opens an engine on a disk in memory whose power can be cut.
 type subject struct {
 	tb   testing.TB
@@ -29,7 +26,7 @@ func newSubject(tb testing.TB, opts kvstore.Options, most *kvstore.Stats) *kvtes
 	}
 	tb.Cleanup(func() { s.note(); s.db.Close() })
 	return &kvtest.Subject{
-		Store: s.db, Reopen: s.reopen, Crash: s.crash, Lacks: engineLacks,
+		Store: s.db, Reopen: s.reopen, Crash: s.crash,
 		CutAt: func(n int) { s.disk.CutAt(n) },
 	}
 }

@@ -312,5 +312,5 @@ func treePair(leaf *page.Page, i int, stamps bool) pair {
 }
 
 func entryPair(e *page.Entry) pair {
-	return pair{e.Value, e.Meta, e.Birth, e.Modified, e.Version, delta.Flags(e.Flags)}
+	return pair{e.Value, e.Meta, e.Birth, e.Modified, e.Version, delta.Flags(e.Flags), 0}
 }

@@ -14,7 +14,7 @@ import (
 const moveBytesMax = logBytesMin
 
 // put carries out kv.Put. It looks nothing up unless it has to: the delta knows
-// how to inherit.
+// how to inherit. While the store has links it has to: the value may lie elsewhere.
 func (w *writer) put(r *request, i int, s uint64) error {
 	e := &r.txn.Effects[i]
 	op := item.Op{Kind: item.OpPut, Key: w.key, Version: s, Birth: s, Modified: s, Meta: e.Meta}
@@ -24,45 +24,49 @@ func (w *writer) put(r *request, i int, s uint64) error {
 	if e.Birth != 0 {
 		op.Flags, op.Birth = op.Flags|item.FlagBirth, uint64(e.Birth)
 	}
-	if err := w.putLooksUp(r, e, &op, s); err != nil {
+	old, err := w.putLooksUp(r, e, &op, s)
+	if err != nil {
 		return err
 	}
 	if err := w.putValue(r, i, &op, s); err != nil {
 		return err
 	}
+	op.Key, op.Value = old.home(w.key), old.stored(op.Value)
 	w.emit(&op)
 	return nil
 }
 
-// putLooksUp does the parts of a put that depend on the pair that is there.
-func (w *writer) putLooksUp(r *request, e *kv.Effect, op *item.Op, s uint64) error {
+// putLooksUp does the parts of a put that depend on the pair that is there. It
+// answers the pair that goes on with another value, if there is one and it looked.
+func (w *writer) putLooksUp(r *request, e *kv.Effect, op *item.Op, s uint64) (pair, error) {
 	listening := w.db.listeners.Load() > 0
-	if !e.Fresh && e.Modified == 0 && !listening && e.Space != kv.Orphan {
-		return nil
+	if !e.Fresh && e.Modified == 0 && !listening && e.Space != kv.Orphan && !w.linked() {
+		return pair{}, nil
 	}
-	old, found, err := w.lookup(w.key)
-	if err != nil {
-		return err
-	}
-	if !found && e.Space == kv.Orphan {
-		return errNoPair
-	}
-	if e.Modified != 0 {
-		op.Modified = broughtModified(e, &old, found && !e.Fresh)
-		op.Flags |= item.FlagModified | item.FlagBrought
-	}
+	var old pair
+	var found bool
+	var err error
 	if e.Fresh {
 		op.Flags |= item.FlagFresh
-		if _, err := w.orphan(w.key, s); err != nil {
-			return err
-		}
+		err = w.vacate(r, w.key, s)
+	} else {
+		old, found, err = w.lookup(w.key)
+	}
+	if err != nil {
+		return pair{}, err
+	}
+	if !found && e.Space == kv.Orphan {
+		return pair{}, errNoPair
+	}
+	if e.Modified != 0 {
+		op.Modified = broughtModified(e, &old, found)
+		op.Flags |= item.FlagModified | item.FlagBrought
 	}
 	c := kv.Change{Op: kv.Created, Key: e.Key, Version: kv.Stamp(s), Birth: kv.Stamp(op.Birth)}
-	if found && !e.Fresh {
+	if found {
 		c.Op, c.Birth = kv.Changed, kv.Stamp(old.birth)
 	}
-	w.note(r, e.Space, c)
-	return nil
+	return old, w.noteValue(r, e.Space, &old, c)
 }
 
 // broughtModified is the Modified that a writer brings, raised above the old one.
@@ -120,13 +124,17 @@ func (w *writer) transfer(key, to []byte, p *pair, s uint64) {
 
 // delete carries out kv.Delete.
 func (w *writer) delete(r *request, e *kv.Effect, s uint64) error {
-	if w.db.listeners.Load() > 0 {
+	if w.db.listeners.Load() > 0 || w.linked() {
 		p, found, err := w.lookup(w.key)
 		if err != nil {
 			return err
 		}
 		if found {
 			w.note(r, e.Space, kv.Change{Op: kv.Deleted, Key: e.Key, Version: kv.Stamp(s), Birth: kv.Stamp(p.birth)})
+		}
+		if p.names > 0 {
+			w.emit(&item.Op{Kind: item.OpDelete, Key: w.key, Version: s})
+			return w.unlink(r, &p, s, w.key)
 		}
 	}
 	moved, err := w.orphan(w.key, s)
@@ -137,15 +145,25 @@ func (w *writer) delete(r *request, e *kv.Effect, s uint64) error {
 	return nil
 }
 
-// deletePrefix carries out kv.DeletePrefix, as one operation whatever it deletes.
+// deletePrefix carries out kv.DeletePrefix, as one operation whatever it deletes,
+// and some for each name of a value with links.
 func (w *writer) deletePrefix(r *request, e *kv.Effect, s uint64) error {
 	start, end := prefixRange(w.key)
+	families, err := w.familiesIn(start, end)
+	if err != nil {
+		return err
+	}
 	for _, key := range w.db.pins.within(start, end) {
 		if _, err := w.orphan(key, s); err != nil {
 			return err
 		}
 	}
 	w.emit(&item.Op{Kind: item.OpDeleteRange, Key: start, End: end, Version: s})
+	for i := range families {
+		if err := w.unlink(r, &families[i].body, s, families[i].keys...); err != nil {
+			return err
+		}
+	}
 	w.note(r, e.Space, kv.Change{Op: kv.PrefixDeleted, Key: e.Key, Version: kv.Stamp(s)})
 	return nil
 }
@@ -163,14 +181,33 @@ func (w *writer) move(r *request, e *kv.Effect, s uint64) error {
 	if bytes.Equal(w.key, to) {
 		p.flags &^= delta.Brought
 		w.putPair(w.key, &p, true, false, s)
-		w.note(r, e.Space, kv.Change{Op: kv.Moved, Key: e.Key, To: e.To, Version: kv.Stamp(s), Birth: kv.Stamp(p.birth)})
-		return nil
-	}
-	if _, err := w.orphan(to, s); err != nil {
+	} else if err := w.moveOver(r, to, &p, s); err != nil {
 		return err
 	}
-	w.transfer(w.key, to, &p, s)
 	w.note(r, e.Space, kv.Change{Op: kv.Moved, Key: e.Key, To: e.To, Version: kv.Stamp(s), Birth: kv.Stamp(p.birth)})
+	if p.names > 0 {
+		return w.noteNames(r, &p, s, func(name []byte) bool { return !bytes.Equal(name, to) })
+	}
+	return nil
+}
+
+// moveOver gives the pair at w.key the key to, which is another one. What is there
+// goes first: that may be another name of the same pair, which is then not the same
+// any more.
+func (w *writer) moveOver(r *request, to []byte, p *pair, s uint64) (err error) {
+	if err := w.vacate(r, to, s); err != nil {
+		return err
+	}
+	if p.names > 0 {
+		if *p, _, err = w.lookup(w.key); err != nil {
+			return err
+		}
+	}
+	if p.names > 0 {
+		w.rename(w.key, to, p, s)
+	} else {
+		w.transfer(w.key, to, p, s)
+	}
 	return nil
 }
 
@@ -181,12 +218,17 @@ func (w *writer) movePrefix(r *request, e *kv.Effect, s uint64) error {
 	if err := w.mustBeFree(to); err != nil {
 		return err
 	}
-	pairs, err := w.collect(from, to)
+	pairs, families, err := w.collect(from, to)
 	if err != nil {
 		return err
 	}
 	for i := range pairs {
 		w.putPair(pairs[i].key, &pairs[i].pair, false, false, s)
+	}
+	for i := range families {
+		if err := w.renameAll(r, &families[i], from, to, s); err != nil {
+			return err
+		}
 	}
 	start, end := prefixRange(from)
 	w.emit(&item.Op{Kind: item.OpDeleteRange, Flags: item.FlagMoved | item.FlagTo, Key: start, End: end, To: to, Version: s})
@@ -216,31 +258,43 @@ type keyedPair struct {
 	pair
 }
 
-// collect reads the pairs under a prefix, with the keys they are to have.
-func (w *writer) collect(from, to []byte) ([]keyedPair, error) {
-	var pairs []keyedPair
-	start, end := prefixRange(from)
+// collect reads the pairs under a prefix, with the keys they are to have, and the
+// names there of values with links.
+func (w *writer) collect(from, to []byte) (pairs []keyedPair, families []family, err error) {
+	var names []name
 	total := 0
-	c := w.working.cursor(w.db.cache)
-	ok, err := c.seek(start)
-	for ; ok && err == nil; ok, err = c.next() {
-		key := c.key()
-		if end != nil && bytes.Compare(key, end) >= 0 {
-			break
-		}
-		p, err := c.pair(true)
+	k := w.walk(prefixRange(from))
+	for k.next() {
+		p, err := k.c.pair(true)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		p.flags &^= delta.Brought
-		moved := append(bytes.Clone(to), key[len(from):]...)
+		moved := append(bytes.Clone(to), k.c.key()[len(from):]...)
 		total += len(moved) + len(p.value) + len(p.meta) + 32
 		if len(moved)-1 > kv.KeyBytesMax || total > moveBytesMax {
-			return nil, fmt.Errorf("moving %d pairs, %d bytes: %w", len(pairs)+1, total, kv.ErrTooLarge)
+			return nil, nil, tooMuchToMove(len(pairs)+len(names)+1, total)
 		}
-		pairs = append(pairs, keyedPair{moved, p})
+		if p.flags&delta.Link == 0 {
+			pairs = append(pairs, keyedPair{moved, p})
+		} else if n, _, err := linkAt(k.c); err == nil {
+			names = append(names, n)
+		} else {
+			return nil, nil, err
+		}
 	}
-	return pairs, err
+	if k.err != nil {
+		return nil, nil, k.err
+	}
+	families, size, err := w.families(names)
+	if total += size; err == nil && total > moveBytesMax {
+		err = tooMuchToMove(len(pairs)+len(names), total)
+	}
+	return pairs, families, err
+}
+
+func tooMuchToMove(pairs, bytes int) error {
+	return fmt.Errorf("moving %d pairs, %d bytes: %w", pairs, bytes, kv.ErrTooLarge)
 }
 
 // setMeta carries out kv.SetMeta.
@@ -255,6 +309,6 @@ func (w *writer) setMeta(r *request, e *kv.Effect, s uint64) error {
 	p.meta = e.Meta
 	p.flags &^= delta.Brought
 	w.putPair(w.key, &p, true, true, s)
-	w.note(r, e.Space, kv.Change{Op: kv.MetaChanged, Key: e.Key, Version: kv.Stamp(s), Birth: kv.Stamp(p.birth)})
-	return nil
+	c := kv.Change{Op: kv.MetaChanged, Key: e.Key, Version: kv.Stamp(s), Birth: kv.Stamp(p.birth)}
+	return w.noteValue(r, e.Space, &p, c)
 }

@@ -73,10 +73,11 @@ func effectError(err error, i int) error {
 }
 
 // begin answers how to take back what the effects of a transaction have done so
-// far. Most lone effects need none: they fail before they do anything.
+// far. Most lone effects need none: they fail before they do anything, unless they
+// have links to look after.
 func (w *writer) begin(r *request) (undo func()) {
 	r.from = w.open.size()
-	if len(r.txn.Effects) == 1 {
+	if len(r.txn.Effects) == 1 && !w.linked() {
 		switch r.txn.Effects[0].Op {
 		case kv.Put, kv.Delete, kv.SetMeta, kv.Move:
 			return func() {}
@@ -125,9 +126,10 @@ func (w *writer) growing(t *kv.Txn) (bool, error) {
 	return !found, err
 }
 
-// lookup answers what the next effect finds under an internal key.
+// lookup answers what the next effect finds under an internal key: the pair that
+// is there, or the body that it is a link to.
 func (w *writer) lookup(key []byte) (pair, bool, error) {
-	return w.working.get(w.db.cache, key, true)
+	return w.working.lookup(w.db.cache, key, true)
 }
 
 // emit adds an operation to the record and carries it out.
@@ -218,6 +220,8 @@ func (w *writer) effect(r *request, i int, s uint64) error {
 		return w.movePrefix(r, e, s)
 	case kv.SetMeta:
 		return w.setMeta(r, e, s)
+	case kv.Link:
+		return w.link(r, e, s)
 	default:
 		return fmt.Errorf("effect %d: %w", e.Op, kv.ErrUnsupported)
 	}
@@ -232,11 +236,11 @@ func (w *writer) note(r *request, space kv.Space, c kv.Change) {
 	r.changes = append(r.changes, c)
 }
 
-// putPair emits the put of a whole pair that was looked up before. keeps: it goes
-// on under the key where it was found, so birth and, without setMeta, metadata
-// need not be written again.
+// putPair emits the put of a whole pair that was looked up before; one that has
+// several names is put as their body. keeps: it goes on where it was found, so
+// birth and, without setMeta, metadata need not be written again.
 func (w *writer) putPair(key []byte, p *pair, keeps, setMeta bool, s uint64) {
-	op := item.Op{Kind: item.OpPut, Key: key, Version: s, Birth: s, Modified: p.modified, Value: p.value, Meta: p.meta}
+	op := item.Op{Kind: item.OpPut, Key: p.home(key), Version: s, Birth: s, Modified: p.modified, Value: p.stored(p.value), Meta: p.meta}
 	if !keeps {
 		op.Flags |= item.FlagFresh
 		setMeta = len(p.meta) > 0

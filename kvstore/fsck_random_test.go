@@ -21,7 +21,7 @@ func anyEffect(rng *rand.Rand) kv.Effect {
 	if rng.Intn(20) == 0 {
 		value = bytes.Repeat(value, 140<<10/len(value))
 	}
-	switch rng.Intn(14) {
+	switch rng.Intn(16) {
 	case 0, 1, 2:
 		return kv.Effect{Op: kv.Put, Key: key(), Value: value, Fresh: rng.Intn(3) == 0}
 	case 3, 4:
@@ -40,6 +40,8 @@ func anyEffect(rng *rand.Rand) kv.Effect {
 		return kv.Effect{Op: kv.MovePrefix, Key: []byte("a/"), To: []byte("b/")}
 	case 12:
 		return kv.Effect{Op: kv.Append, Key: key(), Value: value[:min(len(value), 700)]}
+	case 13, 14:
+		return kv.Effect{Op: kv.Link, Key: key(), To: key()}
 	default:
 		return kv.Effect{Op: kv.Delete, Key: key()}
 	}

@@ -21,11 +21,12 @@ type checkup struct {
 	owners map[uint64]string // key by blob
 	chunks map[uint64]int    // chunks by blob
 	pairs  [2]int64          // of users, of the system
+	links  links
 }
 
 // fsck checks a store that nobody writes to, after a checkpoint: accounts and
-// counts are right, each blob has one owner and each chunk a blob, all of it can
-// be read, and nothing is held or left to free.
+// counts are right, each blob has one owner and each chunk a blob, links, bodies and
+// names belong together, all of it can be read, and nothing is held or left to free.
 func fsck(t *testing.T, db *DB) {
 	t.Helper()
 	for range 2 { // one that failed before is ended first
@@ -39,10 +40,12 @@ func fsck(t *testing.T, db *DB) {
 	c := &checkup{
 		t: t, db: db, state: db.state.Load(),
 		live: map[uint64]int64{}, owners: map[uint64]string{}, chunks: map[uint64]int{},
+		links: newLinks(),
 	}
 	c.walkPages()
 	c.walkPairs()
 	c.compareBlobs()
+	c.links.compare(t)
 	c.compareRoot()
 	c.compareSegments()
 }
@@ -90,6 +93,7 @@ func (c *checkup) pair(key []byte, p *pair) {
 		c.chunks[binary.BigEndian.Uint64(key[2:])]++
 		return
 	}
+	c.links.add(c.t, key, p)
 	if p.flags&delta.Blob != 0 {
 		c.blob(key, p)
 	}
@@ -123,6 +127,9 @@ func (c *checkup) compareRoot() {
 	r := &c.db.checkpoint.root
 	if r.UserPairs != c.pairs[0] || r.SystemPairs != c.pairs[1] {
 		c.t.Errorf("the ROOT counts %d and %d pairs, there are %d and %d", r.UserPairs, r.SystemPairs, c.pairs[0], c.pairs[1])
+	}
+	if n := int64(len(c.links.leads)); r.Links != n || c.db.treeLinks.Load() != n {
+		c.t.Errorf("the ROOT counts %d links, the store %d, there are %d", r.Links, c.db.treeLinks.Load(), n)
 	}
 	if len(r.Free) > 0 {
 		c.t.Errorf("%d ranges are still to be freed", len(r.Free))

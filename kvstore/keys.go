@@ -9,7 +9,7 @@ import (
 // Internal keys: a keyspace byte, then the key. In the system keyspace the next
 // byte says what the pair is:
 //
-//	'B' body:   8 birth; the pair that links lead to
+//	'B' body:   8 birth; the pair that links lead to (item: Body)
 //	'N' name:   8 birth of a body, then a user key that leads to it; no value
 //	'O' orphan: 8 birth; a deleted pair that a session has pinned
 //	'R' root:   the attributes of a mount's root directory
@@ -39,6 +39,49 @@ func appendKey(dst []byte, space kv.Space, key []byte) []byte {
 		dst = append(dst, systemSpace, rootKind)
 	}
 	return append(dst, key...)
+}
+
+// appendBodyKey appends the internal key of the body of this birth.
+func appendBodyKey(dst []byte, birth uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, systemSpace, bodyKind), birth)
+}
+
+func isBodyKey(key []byte) bool {
+	return len(key) == bodyKeyBytes && key[0] == systemSpace && key[1] == bodyKind
+}
+
+// bodyOf answers the birth in a body's internal key.
+func bodyOf(key []byte) uint64 { return binary.BigEndian.Uint64(key[2:]) }
+
+const (
+	bodyKeyBytes = 2 + 8
+	// nameKeyBytes is where in a name's internal key the user's key begins.
+	nameKeyBytes = 2 + 8
+)
+
+// appendNameKey appends the internal key that says of a user's internal key that
+// it is a name of a body.
+func appendNameKey(dst []byte, birth uint64, key []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(append(dst, systemSpace, nameKind), birth)
+	return append(dst, key[1:]...)
+}
+
+// nameRange is the range of the names of a body.
+func nameRange(birth uint64) (start, end []byte) {
+	return appendNameKey(nil, birth, userKey), appendNameKey(nil, birth+1, userKey)
+}
+
+// userKey is the internal key of the empty user key.
+var userKey = []byte{userSpace}
+
+// nameOf answers which body a name's internal key is of, and the internal key
+// that is the name.
+func nameOf(key []byte) (birth uint64, name []byte) {
+	return binary.BigEndian.Uint64(key[2:]), append([]byte{userSpace}, key[nameKeyBytes:]...)
+}
+
+func isNameKey(key []byte) bool {
+	return len(key) >= nameKeyBytes && key[0] == systemSpace && key[1] == nameKind
 }
 
 // appendChunkKey appends the internal key of a blob's chunk.

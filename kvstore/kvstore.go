@@ -124,6 +124,7 @@ type DB struct {
 	listeners atomic.Int64 // observers and watchers: whether changes are noted
 	stagedIDs atomic.Uint64
 	userPairs atomic.Int64 // as of the last ROOT
+	treeLinks atomic.Int64 // links in its tree
 	roots     atomic.Uint64
 	replayed  int // operations that opening replayed
 

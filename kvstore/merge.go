@@ -117,7 +117,7 @@ func (m *merge) drop(old *page.Entry, hasOld bool) error {
 // the pair's own history, because after a crash the tree may hold the pair where
 // an earlier attempt at this checkpoint has left it, on the way to where it is now.
 func (m *merge) freeBlob(old *page.Entry) {
-	if b, err := item.DecodeBlob(old.Value); err == nil && !m.kept(b.ID) {
+	if b, err := blobOf(old.Value); err == nil && !m.kept(b.ID) {
 		start, end := chunkRange(b.ID, 0)
 		m.free = append(m.free, item.KeyRange{Start: start, End: end})
 	}
@@ -170,7 +170,7 @@ func blobsOf(d *delta.Delta) func(blob uint64) bool {
 			it := d.Iterator()
 			for ok := it.Seek(nil); ok; ok = it.Next() {
 				if e := it.Entry(); e.Has(delta.Blob) {
-					if b, err := item.DecodeBlob(e.Value); err == nil {
+					if b, err := blobOf(e.Value); err == nil {
 						blobs[b.ID] = struct{}{}
 					}
 				}

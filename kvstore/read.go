@@ -68,8 +68,16 @@ func (db *DB) getFrom(s *state, req *kv.GetRequest) (kv.Pair, error) {
 	return db.pairFrom(s, &p, req)
 }
 
-// pairFrom is a pair of state s as it was asked for.
+// pairFrom is a pair of state s, or the body that it is a link to, as it was asked
+// for.
 func (db *DB) pairFrom(s *state, p *pair, req *kv.GetRequest) (kv.Pair, error) {
+	if p.flags&delta.Link != 0 {
+		body, err := s.follow(db.cache, p, req.Want&kv.WantStamps != 0)
+		if err != nil {
+			return kv.Pair{}, err
+		}
+		p = &body
+	}
 	out, err := p.toKV(req.Key, req.Want)
 	if err != nil || req.Want&kv.WantValue == 0 {
 		return out, err
@@ -92,7 +100,7 @@ func (p *pair) toKV(key []byte, want kv.Want) (kv.Pair, error) {
 		out.Meta = p.meta
 		out.Birth, out.Modified, out.Version = kv.Stamp(p.birth), kv.Stamp(p.modified), kv.Stamp(p.version)
 		out.Brought = p.flags&delta.Brought != 0
-		out.Names = 1
+		out.Names = max(p.names, 1)
 	}
 	return out, err
 }

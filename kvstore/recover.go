@@ -40,6 +40,7 @@ func (db *DB) recover() error {
 	}
 	db.space.restore(r.root)
 	db.userPairs.Store(r.root.UserPairs)
+	db.treeLinks.Store(r.root.Links)
 	db.roots.Store(r.root.Number)
 	w.last, w.number = db.log.Last(), r.trailer.Number
 	w.root, w.redo = r.trailer.Root, r.root.Redo

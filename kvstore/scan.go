@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"kivaloo/kvstore/delta"
 	"kivaloo/kvstore/item"
 	"kivaloo/kvstore/kv"
 )
@@ -187,7 +188,11 @@ func (sc *scanner) take(out *kv.ScanPage, bytesMax int) error {
 }
 
 func (sc *scanner) pair(entry *kv.Pair) error {
-	p, err := sc.c.pair(sc.req.Want&kv.WantStamps != 0)
+	stamps := sc.req.Want&kv.WantStamps != 0
+	p, err := sc.c.pair(stamps)
+	if err == nil && p.flags&delta.Link != 0 {
+		p, err = sc.s.follow(sc.db.cache, &p, stamps)
+	}
 	if err != nil {
 		return err
 	}

@@ -126,12 +126,12 @@ func (db *DB) pin(key []byte, birth uint64) error {
 		return err
 	}
 	_, err := db.commit(&request{internal: func(w *writer) error {
-		found, err := w.holdsBirth(key, birth)
-		if err == nil && !found {
+		home, err := w.homeOf(key, birth)
+		if err == nil && home == nil {
 			err = kv.ErrNotFound
 		}
 		if err == nil {
-			w.db.pins.add(key, birth, true)
+			w.db.pins.add(home, birth, true)
 		}
 		return err
 	}})
@@ -144,17 +144,21 @@ func (db *DB) pinNow(key []byte, birth uint64) (done bool, err error) {
 	if db.writer.undurable.Load() {
 		return false, nil
 	}
-	done, err = db.writer.holdsBirth(key, birth)
-	if done {
-		db.pins.add(key, birth, false)
+	home, err := db.writer.homeOf(key, birth)
+	if home == nil || err != nil {
+		return false, err
 	}
-	return done, err
+	db.pins.add(home, birth, false)
+	return true, nil
 }
 
-// holdsBirth says whether a key has the pair of this birth.
-func (w *writer) holdsBirth(key []byte, birth uint64) (bool, error) {
+// homeOf answers where the pair of a key lies, nil if it has none of this birth.
+func (w *writer) homeOf(key []byte, birth uint64) ([]byte, error) {
 	p, found, err := w.lookup(key)
-	return found && p.birth == birth, err
+	if err != nil || !found || p.birth != birth {
+		return nil, err
+	}
+	return p.home(key), nil
 }
 
 // Unpin takes one pin back.

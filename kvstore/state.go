@@ -1,9 +1,12 @@
 package kvstore
 
 import (
+	"fmt"
+
 	"kivaloo/kvstore/btree"
 	"kivaloo/kvstore/delta"
 	"kivaloo/kvstore/item"
+	"kivaloo/kvstore/kv"
 )
 
 // A state is everything that a reader sees: what is committed and not yet in
@@ -23,6 +26,9 @@ type pair struct {
 	value, meta              []byte
 	birth, modified, version uint64
 	flags                    delta.Flags // Blob, Link and Brought
+	// names is how many names the pair has, if it is a body that a link was
+	// followed to: then 2 or more, and 0 if it is a pair of its own.
+	names uint32
 }
 
 // layers is the number of deltas a state may have.
@@ -38,6 +44,41 @@ func (s *state) layer(i int) *delta.Delta {
 // get looks an internal key up. Without stamps, birth and metadata may be missing.
 func (s *state) get(src btree.Source, key []byte, stamps bool) (pair, bool, error) {
 	return s.getBelow(src, key, stamps, 0)
+}
+
+// lookup looks an internal key up and follows a link to its body.
+func (s *state) lookup(src btree.Source, key []byte, stamps bool) (pair, bool, error) {
+	p, found, err := s.get(src, key, stamps)
+	if err == nil && found && p.flags&delta.Link != 0 {
+		p, err = s.follow(src, &p, stamps)
+	}
+	return p, found, err
+}
+
+// follow answers the body that a link leads to.
+func (s *state) follow(src btree.Source, link *pair, stamps bool) (pair, error) {
+	birth, err := item.Link(link.value)
+	if err != nil {
+		return pair{}, fmt.Errorf("%w: %w", kv.ErrCorrupt, err)
+	}
+	return s.body(src, birth, stamps)
+}
+
+// body answers the body of this birth.
+func (s *state) body(src btree.Source, birth uint64, stamps bool) (pair, error) {
+	var space [bodyKeyBytes]byte
+	p, found, err := s.get(src, appendBodyKey(space[:0], birth), stamps)
+	if err != nil {
+		return pair{}, err
+	}
+	if !found {
+		return pair{}, fmt.Errorf("%w: links lead to body %d, which is not there", kv.ErrCorrupt, birth)
+	}
+	if p.value, p.names, err = item.CutNames(p.value); err != nil {
+		return pair{}, fmt.Errorf("%w: body %d: %w", kv.ErrCorrupt, birth, err)
+	}
+	p.birth = birth
+	return p, nil
 }
 
 // getBelow looks a key up from layer i downwards.
@@ -75,7 +116,7 @@ func (s *state) fromDelta(src btree.Source, e *delta.Entry, stamps bool, i int) 
 	if e.Has(delta.Deleted) {
 		return pair{}, false, nil
 	}
-	p := pair{e.Value, e.Meta, e.Birth, e.Modified, e.Version, e.Flags & delta.PairFlags}
+	p := pair{e.Value, e.Meta, e.Birth, e.Modified, e.Version, e.Flags & delta.PairFlags, 0}
 	if !stamps || e.Has(delta.Fresh) {
 		return p, true, nil
 	}

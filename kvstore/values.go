@@ -14,7 +14,7 @@ import (
 // change touches.
 
 // change finishes an effect that gave p another value: metadata and birth stay.
-func (w *writer) change(r *request, e *kv.Effect, p *pair, found bool, c kv.Change, s uint64) {
+func (w *writer) change(r *request, e *kv.Effect, p *pair, found bool, c kv.Change, s uint64) error {
 	modified := s
 	p.flags &^= delta.Brought
 	if e.Modified != 0 {
@@ -37,7 +37,7 @@ func (w *writer) change(r *request, e *kv.Effect, p *pair, found bool, c kv.Chan
 	if !found {
 		c.Op, c.Birth = kv.Created, kv.Stamp(cmp.Or(p.birth, s))
 	}
-	w.note(r, e.Space, c)
+	return w.noteValue(r, e.Space, p, c)
 }
 
 // lookupToWrite looks the effect's key up; orphans are not created by writing.
@@ -61,8 +61,7 @@ func (w *writer) patch(r *request, e *kv.Effect, offset int64, s uint64) error {
 	if err := w.overlay(&p, offset, e.Value, s); err != nil {
 		return err
 	}
-	w.change(r, e, &p, found, kv.Change{Key: e.Key, Offset: offset, Length: int64(len(e.Value))}, s)
-	return nil
+	return w.change(r, e, &p, found, kv.Change{Key: e.Key, Offset: offset, Length: int64(len(e.Value))}, s)
 }
 
 // append carries out kv.Append.
@@ -210,8 +209,7 @@ func (w *writer) truncate(r *request, e *kv.Effect, s uint64) error {
 	if err := w.resize(&p, e.Length, s); err != nil {
 		return err
 	}
-	w.change(r, e, &p, found, kv.Change{Key: e.Key}, s)
-	return nil
+	return w.change(r, e, &p, found, kv.Change{Key: e.Key}, s)
 }
 
 // resize cuts or grows the value of p.
@@ -289,8 +287,7 @@ func (w *writer) punch(r *request, e *kv.Effect, s uint64) error {
 			return err
 		}
 	}
-	w.change(r, e, &p, true, kv.Change{Key: e.Key, Offset: e.Offset, Length: e.Length}, s)
-	return nil
+	return w.change(r, e, &p, true, kv.Change{Key: e.Key, Offset: e.Offset, Length: e.Length}, s)
 }
 
 // zero makes a range of p's value zero; whole chunks go.

@@ -69,6 +69,7 @@ type Delta struct {
 	points tree
 	ranges tree    // disjoint; an entry's key is the start, its value the end
 	filter *filter // of the points; nil while there are few
+	links  int     // puts of links that were ever applied, whatever became of them
 
 	// Dropped is called, if set, for each put of this delta that a later change
 	// covers, unless the pair was moved; next is what covers it, or nil. What the
@@ -91,6 +92,9 @@ func (d *Delta) Len() int { return d.points.length }
 
 // Ranges is the number of deleted ranges.
 func (d *Delta) Ranges() int { return d.ranges.length }
+
+// HasLinks says that a link was put here, though it may be covered by now.
+func (d *Delta) HasLinks() bool { return d.links > 0 }
 
 // Get is the entry of key, or nil.
 func (d *Delta) Get(key []byte) *Entry {
@@ -135,6 +139,9 @@ func (d *Delta) Put(e *Entry) {
 		e.Flags |= Fresh
 	case !e.Has(Fresh):
 		e.inherit(old)
+	}
+	if e.Has(Link) {
+		d.links++
 	}
 	d.drop(old, e)
 }

@@ -28,6 +28,10 @@ const (
 	ValueBytesMax = 64 << 20
 	MetaBytesMax  = 8 << 10
 
+	// NamesMax is how many keys may lead to one value: as many as on ext4. Whoever
+	// observes is told of a change under each of them.
+	NamesMax = 65000
+
 	// InlineBytesMax is the longest value that lies in a page beside its key: a
 	// quarter of a page. A longer one is a blob: a row of chunks of its own, so
 	// that changing a part of it writes that part only.

@@ -85,7 +85,8 @@ const (
 	CopyRange
 	// Delete removes the pair; there need be none.
 	Delete
-	// DeletePrefix removes every pair whose key begins with Key.
+	// DeletePrefix removes every pair whose key begins with Key. ErrTooLarge: more
+	// names of values with links are among them than one transaction carries.
 	DeletePrefix
 	// Move gives the pair of Key the key To, dropping what was there. Birth,
 	// Modified and metadata move with it. Key must be there. A move to its own
@@ -102,6 +103,7 @@ const (
 	SetMeta
 	// Link gives the pair of Key a second key, To, which must be absent. From
 	// then on both are names of one value, with one birth and one metadata.
+	// ErrTooLarge: it has NamesMax names.
 	Link
 )
 

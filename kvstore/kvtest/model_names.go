@@ -93,6 +93,9 @@ func (c *change) link(at, to name) error {
 	if c.find(to) != nil {
 		return errExists
 	}
+	if len(b.names) >= kv.NamesMax {
+		return fmt.Errorf("%d names: %w", len(b.names), kv.ErrTooLarge)
+	}
 	next := *b
 	next.names = append(slices.Clone(b.names), to)
 	c.replace(b, c.touched(&next))
