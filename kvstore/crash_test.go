@@ -1,10 +1,8 @@
 package kvstore
 
 import (
-	"bytes"
 	"errors"
 	"flag"
-	"fmt"
 	"math/rand"
 	"testing"
 	"time"
@@ -40,7 +38,8 @@ func crashOptions(d *crashdisk.Disk) Options {
 // A history is what a client knows: the pairs after all acknowledged transactions,
 // and after the one that was under way, if there is one.
 type history struct {
-	acked, pending map[string]string
+	acked   book
+	pending *book
 }
 
 // TestPowerCutAtEveryDiskCall runs a workload and cuts the power at each disk call
@@ -77,7 +76,7 @@ func TestPowerCutAtEveryDiskCall(t *testing.T) {
 
 // runWorkload runs transactions until the power fails or they are done.
 func runWorkload(d *crashdisk.Disk, seed uint64) (h history, roots int) {
-	h = history{acked: map[string]string{}}
+	h = history{acked: newBook()}
 	db, err := Open(ctx, crashOptions(d))
 	if err != nil {
 		return h, 0
@@ -86,78 +85,13 @@ func runWorkload(d *crashdisk.Disk, seed uint64) (h history, roots int) {
 	rng := rand.New(rand.NewSource(int64(seed)))
 	for range 120 {
 		txn, after := randomTxn(rng, h.acked)
-		h.pending = after
+		h.pending = &after
 		if _, err := db.Commit(ctx, txn); err != nil {
 			return h, 0
 		}
 		h.acked, h.pending = after, nil
 	}
 	return h, int(db.checkpoint.root.Number)
-}
-
-// randomTxn makes a transaction, and the pairs after it.
-func randomTxn(rng *rand.Rand, before map[string]string) (*kv.Txn, map[string]string) {
-	after := make(map[string]string, len(before))
-	for k, v := range before {
-		after[k] = v
-	}
-	txn := &kv.Txn{}
-	for range 1 + rng.Intn(3) {
-		txn.Effects = append(txn.Effects, randomEffect(rng, after))
-	}
-	return txn, after
-}
-
-func randomEffect(rng *rand.Rand, pairs map[string]string) kv.Effect {
-	dir := fmt.Sprintf("%c/", 'a'+rng.Intn(4))
-	key := fmt.Sprintf("%s%02d", dir, rng.Intn(30))
-	switch n := rng.Intn(20); {
-	case n < 11:
-		value := bytes.Repeat([]byte{byte('A' + rng.Intn(26))}, rng.Intn(300))
-		if rng.Intn(10) == 0 {
-			value = bytes.Repeat(value, 20)
-		}
-		pairs[key] = string(value)
-		return kv.Effect{Op: kv.Put, Key: []byte(key), Value: value}
-	case n < 13:
-		patch := bytes.Repeat([]byte{byte('a' + rng.Intn(26))}, 1+rng.Intn(100))
-		at := rng.Intn(3000)
-		pairs[key] = patched(pairs[key], at, string(patch))
-		return kv.Effect{Op: kv.Patch, Key: []byte(key), Offset: int64(at), Value: patch}
-	case n < 16:
-		delete(pairs, key)
-		return kv.Effect{Op: kv.Delete, Key: []byte(key)}
-	case n < 17:
-		for k := range pairs {
-			if k[:2] == dir {
-				delete(pairs, k)
-			}
-		}
-		return kv.Effect{Op: kv.DeletePrefix, Key: []byte(dir)}
-	default:
-		return randomMove(rng, pairs, key)
-	}
-}
-
-func randomMove(rng *rand.Rand, pairs map[string]string, to string) kv.Effect {
-	for k, v := range pairs {
-		if k != to {
-			delete(pairs, k)
-			pairs[to] = v
-			return kv.Effect{Op: kv.Move, Key: []byte(k), To: []byte(to)}
-		}
-	}
-	delete(pairs, to)
-	return kv.Effect{Op: kv.Delete, Key: []byte(to)}
-}
-
-func patched(v string, at int, patch string) string {
-	b := []byte(v)
-	if n := at + len(patch); n > len(b) {
-		b = append(b, make([]byte, n-len(b))...)
-	}
-	copy(b[at:], patch)
-	return string(b)
 }
 
 // checkCrashed opens the store after a cut, cutting that as well now and then,
@@ -199,18 +133,18 @@ func checkCrashed(t *testing.T, d *crashdisk.Disk, h history, seed uint64) {
 	if n := db.state.Load().active.Len(); n != 0 {
 		t.Errorf("%d entries replayed after a clean stop", n)
 	}
-	compare(t, readPairs(t, db), now)
+	compare(t, readPairs(t, db), now.pairs())
 	fsck(t, db)
 }
 
 // match finds which of the states that the history allows the store is in.
-func (h *history) match(t *testing.T, db *DB) map[string]string {
+func (h *history) match(t *testing.T, db *DB) book {
 	t.Helper()
 	got := readPairs(t, db)
-	if h.pending != nil && equalPairs(got, h.pending) {
-		return h.pending
+	if h.pending != nil && equalPairs(got, h.pending.pairs()) {
+		return *h.pending
 	}
-	compare(t, got, h.acked)
+	compare(t, got, h.acked.pairs())
 	return h.acked
 }
 

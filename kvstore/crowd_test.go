@@ -134,15 +134,15 @@ type pipeline struct {
 	id, depth int
 
 	mu     sync.Mutex
-	states []map[string]string // after each transaction that was asked for
-	acked  int                 // of these states, the last that was acknowledged
-	broken bool                // one was not
+	states []book // after each transaction that was asked for
+	acked  int    // of these states, the last that was acknowledged
+	broken bool   // one was not
 }
 
 func (p *pipeline) prefix() string { return string(rune('A'+p.id)) + "/" }
 
 func (p *pipeline) work(c *crowd, rng *rand.Rand) {
-	p.states = []map[string]string{{}}
+	p.states = []book{newBook()}
 	inFlight := make(chan struct{}, p.depth)
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -158,7 +158,7 @@ func (p *pipeline) work(c *crowd, rng *rand.Rand) {
 		if p.depth == 1 {
 			inFlight <- struct{}{} // wait for the answer
 			<-inFlight
-			if p.isBroken() || !p.readsItself(c, after) {
+			if p.isBroken() || !p.readsItself(c, after.pairs()) {
 				return
 			}
 		}
@@ -169,12 +169,12 @@ func (p *pipeline) work(c *crowd, rng *rand.Rand) {
 }
 
 // next makes a transaction on the pipeline's own keys.
-func (p *pipeline) next(rng *rand.Rand) (*kv.Txn, map[string]string) {
+func (p *pipeline) next(rng *rand.Rand) (*kv.Txn, book) {
 	txn, after := randomTxn(rng, p.states[len(p.states)-1])
 	for i := range txn.Effects {
 		e := &txn.Effects[i]
 		e.Key = append([]byte(p.prefix()), e.Key...)
-		if e.Op == kv.Move {
+		if e.Op == kv.Move || e.Op == kv.Link {
 			e.To = append([]byte(p.prefix()), e.To...)
 		}
 	}
@@ -221,12 +221,12 @@ func (p *pipeline) check(t *testing.T, db *DB) {
 		t.Errorf("reading %s: %v", p.prefix(), err)
 	}
 	for _, state := range p.states[p.acked:] {
-		if equalPairs(got, state) {
+		if equalPairs(got, state.pairs()) {
 			return
 		}
 	}
 	t.Errorf("%s is in none of the states from %d to %d", p.prefix(), p.acked, len(p.states)-1)
-	compare(t, got, p.states[p.acked])
+	compare(t, got, p.states[p.acked].pairs())
 }
 
 // readPrefix answers the pairs below a prefix, without it, in one page.

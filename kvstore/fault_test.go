@@ -118,7 +118,7 @@ type faultRun struct {
 }
 
 func (r *faultRun) run() {
-	r.h.acked = map[string]string{}
+	r.h.acked = newBook()
 	db, err := Open(ctx, faultOptions(r.disk))
 	if err == nil {
 		r.work(db)
@@ -140,7 +140,7 @@ func (r *faultRun) work(db *DB) {
 		case err == nil:
 			r.h.acked = after
 		case errors.Is(err, kv.ErrFailed):
-			r.failed, r.h.pending = 1, after
+			r.failed, r.h.pending = 1, &after
 			r.checkFailed(db)
 			return
 		case r.met.Load()&uint32(faultdisk.Reads|faultdisk.Open) != 0 && r.refused == 0:
@@ -179,7 +179,7 @@ func (r *faultRun) checkFailed(db *DB) {
 // checkLive reads all that was acknowledged. The one call that fails may be one of
 // these reads, or have been missed so far.
 func (r *faultRun) checkLive(db *DB) {
-	before, found := r.met.Load(), 0
+	before, found, acked := r.met.Load(), 0, r.h.acked.pairs()
 	for p, err := range kv.All(ctx, db, kv.ScanRequest{Want: kv.WantAll, ValueBytes: 1 << 20}) {
 		if err != nil {
 			if before == 0 && r.met.Load() != 0 && r.refused == 0 {
@@ -190,13 +190,13 @@ func (r *faultRun) checkLive(db *DB) {
 			r.t.Errorf("reading: %v", err)
 			return
 		}
-		if want, ok := r.h.acked[string(p.Key)]; !ok || want != string(p.Value) {
+		if want, ok := acked[string(p.Key)]; !ok || want != string(p.Value) {
 			r.t.Errorf("%q has %.20q, want %.20q, %v", p.Key, p.Value, want, ok)
 		}
 		found++
 	}
-	if found != len(r.h.acked) {
-		r.t.Errorf("%d pairs, want %d", found, len(r.h.acked))
+	if found != len(acked) {
+		r.t.Errorf("%d pairs, want %d", found, len(acked))
 	}
 }
 
