@@ -90,6 +90,21 @@ func BenchmarkBulk(b *testing.B) {
 	}
 }
 
+// BenchmarkBulkLinked is BenchmarkBulk on a store that has a link: each put looks up
+// what it covers.
+func BenchmarkBulkLinked(b *testing.B) {
+	db := benchOpen(b)
+	for _, txn := range []*kv.Txn{put("linked", nil), link("linked", "link")} {
+		if _, err := db.Commit(ctx, txn); err != nil {
+			b.Fatal(err)
+		}
+	}
+	perm := rand.Perm(b.N)
+	b.ReportAllocs()
+	b.ResetTimer()
+	load(b, db, b.N, func(i int) int { return perm[i] })
+}
+
 // BenchmarkGet reads random pairs of a million, from pages.
 func BenchmarkGet(b *testing.B) {
 	const pairs = 1 << 20

@@ -85,6 +85,17 @@ func (f *faulty) harm(key []byte, do func(b *body)) {
 	f.state.replace(old, &next)
 }
 
+// endBelow ends all values that had a name with the prefix.
+func (f *faulty) endBelow(prefix string) {
+	for _, key := range f.previous.below(prefix) {
+		for _, n := range f.previous.find(name{kv.User, key}).names {
+			if f.state.find(n) != nil {
+				f.state.replace(f.state.find(n), nil)
+			}
+		}
+	}
+}
+
 // afterEach harms the pair that an effect of some kind has left.
 func afterEach(op kv.EffectOp, do func(e *kv.Effect, b *body)) func(*faulty, *kv.Txn, *kv.Result, error) {
 	return func(f *faulty, txn *kv.Txn, _ *kv.Result, err error) {
@@ -189,6 +200,15 @@ var nameFaults = []fault{
 	{name: "links are copies", by: "effect/link/", before: instead(kv.Link, func(e *kv.Effect) {
 		e.Op, e.Length = kv.CopyRange, kv.ValueBytesMax
 	})},
+	{name: "a prefix takes values along that have other names", by: "effect/link/several/", after: func(f *faulty, txn *kv.Txn, _ *kv.Result, err error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for i := range txn.Effects {
+			if err == nil && txn.Effects[i].Op == kv.DeletePrefix {
+				f.endBelow(string(txn.Effects[i].Key))
+			}
+		}
+	}},
 }
 
 var txnFaults = []fault{
@@ -318,6 +338,17 @@ var restartFaults = []fault{
 			without := *b
 			without.meta = nil
 			next.state.replace(b, &without)
+		}
+	}},
+	{name: "a restart parts names", by: "effect/link/several/", again: func(_ *faulty, next *Model) {
+		for key, b := range next.state.spaces[kv.User].up("") {
+			if len(b.names) > 1 {
+				next.state.replace(b, b.without(name{kv.User, key}))
+				alone := *b
+				alone.names = []name{{kv.User, key}}
+				next.state.replace(nil, &alone)
+				return
+			}
 		}
 	}},
 	{name: "a restart forgets a root", by: "space/root", again: func(_ *faulty, next *Model) { next.state.spaces[kv.Root] = tree[*body]{} }},

@@ -135,7 +135,7 @@ func (g *generator) effect() kv.Effect {
 
 func (g *generator) anyEffect() kv.Effect {
 	key := g.key()
-	switch g.IntN(20) {
+	switch g.IntN(22) {
 	case 0, 1, 2, 3, 4:
 		return g.dressed(put(key, g.value()))
 	case 5:
@@ -161,8 +161,20 @@ func (g *generator) anyEffect() kv.Effect {
 	case 18:
 		return setMeta(key, g.meta())
 	default:
-		return link(key, g.key())
+		return link(key, g.freeKey())
 	}
+}
+
+// freeKey is one that mostly has no pair.
+func (g *generator) freeKey() string {
+	key := g.key()
+	for range 5 {
+		if g.model.peek(key) == nil {
+			break
+		}
+		key = g.key()
+	}
+	return key
 }
 
 // rare spares the store from losing all its keys too often.

@@ -127,7 +127,7 @@ type test struct {
 // suite is all tests, the quick ones first.
 func suite() []test {
 	return slices.Concat(guardTests(), effectTests(), stampTests(), limitTests(), scanTests(), snapshotTests(),
-		sessionTests(), observeTests(), watchTests(), reopenTests(), concurrentTests(), randomTests(), hugeTests())
+		sessionTests(), linkTests(), observeTests(), watchTests(), reopenTests(), concurrentTests(), randomTests(), hugeTests())
 }
 
 // Run checks a store against the whole contract. What it lacks is skipped, by

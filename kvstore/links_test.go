@@ -1,0 +1,256 @@
+package kvstore
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"kivaloo/kvstore/item"
+	"kivaloo/kvstore/kv"
+	"kivaloo/lbs/disk/crashdisk"
+)
+
+func link(from, to string) *kv.Txn {
+	return &kv.Txn{Effects: []kv.Effect{{Op: kv.Link, Key: []byte(from), To: []byte(to)}}}
+}
+
+// openCold opens a store with pairs in many pages, none of which is in memory, and
+// answers how many pages have been read since it was last asked.
+func openCold(t *testing.T, d *crashdisk.Disk) (db *DB, reads func() uint64) {
+	t.Helper()
+	db, err := Open(ctx, Options{Dir: "store", FS: d, Create: true, PageBytes: 512})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := db.Stats().Reads
+	return db, func() uint64 {
+		n := db.Stats().Reads - last
+		last += n
+		return n
+	}
+}
+
+func coldKey(i int) string { return fmt.Sprintf("%c/%04d", 'a'+i/1000, i) }
+
+// coldDisk holds a store of 3000 pairs, all in pages.
+func coldDisk(t *testing.T) *crashdisk.Disk {
+	t.Helper()
+	d := crashdisk.New(1)
+	db, _ := openCold(t, d)
+	txn := &kv.Txn{}
+	for i := range 3000 {
+		txn.Effects = append(txn.Effects, put(coldKey(i), []byte("value")).Effects...)
+	}
+	commit(t, db, txn)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestPutReadsNothingWithoutLinks: puts, deletions and deletions of prefixes look
+// nothing up, until the store has a link, and no more once it has none again.
+func TestPutReadsNothingWithoutLinks(t *testing.T) {
+	d := coldDisk(t)
+	next := 0
+	change := func(db *DB) {
+		for range 100 {
+			commit(t, db, put(coldKey(next), []byte("new")))
+			commit(t, db, remove(coldKey(next+1)))
+			next += 10
+		}
+		commit(t, db, &kv.Txn{Effects: []kv.Effect{{Op: kv.DeletePrefix, Key: []byte("b/15")}}})
+	}
+	db, reads := openCold(t, d)
+	change(db)
+	if n := reads(); n != 0 {
+		t.Errorf("without links %d pages were read", n)
+	}
+	commit(t, db, link(coldKey(5), "c/link"))
+	reads()
+	change(db)
+	if n := reads(); n < 50 {
+		t.Errorf("with a link only %d pages were read: the test proves nothing", n)
+	}
+	commit(t, db, remove("c/link"))
+	db.Close()
+	db, reads = openCold(t, d)
+	defer db.Kill()
+	if db.linked() {
+		t.Error("the link has gone, and is looked for")
+	}
+	change(db)
+	if n := reads(); n != 0 {
+		t.Errorf("after the last link has gone %d pages were read", n)
+	}
+}
+
+// linked says, between batches, whether the writer looks links up.
+func (db *DB) linked() (linked bool) {
+	db.queue.control(func(w *writer) { linked = w.linked() })
+	return linked
+}
+
+// TestLinksAreKnownInEachLayer: a link is found wherever it is: in the delta that
+// fills, in the one that is merged, in pages, and in a log that is replayed.
+func TestLinksAreKnownInEachLayer(t *testing.T) {
+	d := crashdisk.New(1)
+	db, _ := openCold(t, d)
+	commit(t, db, put("k", []byte("v")))
+	checkpoint(t, db)
+	commit(t, db, link("k", "l"))
+	know := func(where string) {
+		t.Helper()
+		if !db.linked() {
+			t.Errorf("the link is not known %s", where)
+		}
+	}
+	know("in the active delta")
+	db.Kill()
+	d = d.Crash()
+	db, _ = openCold(t, d)
+	know("after a replay")
+	db.checkpoint.running.Lock()
+	if err := db.checkpoint.begin(); err != nil {
+		t.Fatal(err)
+	}
+	know("in the frozen delta")
+	db.checkpoint.running.Unlock()
+	checkpoint(t, db)
+	know("in pages")
+	db.Close()
+	db, _ = openCold(t, d)
+	defer db.Kill()
+	know("after a clean stop")
+	commit(t, db, put("l", []byte("w")))
+	if v, _ := get(t, db, "k"); v != "w" {
+		t.Errorf("k is %q after a put of its other name", v)
+	}
+	fsck(t, db)
+}
+
+// TestOneNameLeftIsAPlainPair: nothing in the system tells that it ever had two.
+func TestOneNameLeftIsAPlainPair(t *testing.T) {
+	for name, undo := range map[string]*kv.Txn{
+		"delete": remove("a/l"), "the first is deleted": remove("k"),
+		"delete prefix": {Effects: []kv.Effect{{Op: kv.DeletePrefix, Key: []byte("a/")}}},
+		"fresh put":     {Effects: []kv.Effect{{Op: kv.Put, Fresh: true, Key: []byte("a/l")}}},
+		"move over it":  {Effects: []kv.Effect{{Op: kv.Move, Key: []byte("k"), To: []byte("a/l")}}},
+	} {
+		for _, between := range []bool{false, true} {
+			for _, value := range [][]byte{[]byte("inline"), make([]byte, 3000)} {
+				db, _ := openMemory(t, Options{})
+				commit(t, db, put("k", value))
+				commit(t, db, link("k", "a/l"))
+				if between {
+					checkpoint(t, db)
+				}
+				commit(t, db, undo)
+				fsck(t, db)
+				chunks := int64(len(value) / 3000)
+				if r := &db.checkpoint.root; r.Links != 0 || r.SystemPairs != chunks {
+					t.Errorf("%s, checkpoint between: %v: %d links, %d pairs of the system, want %d", name, between, r.Links, r.SystemPairs, chunks)
+				}
+				db.Kill()
+			}
+		}
+	}
+}
+
+// TestDeletePrefixWalksTheShorterWay: with a few links in the store a large prefix
+// costs no more than these, and with many links a small prefix costs itself.
+func TestDeletePrefixWalksTheShorterWay(t *testing.T) {
+	db, reads := openCold(t, coldDisk(t))
+	defer db.Kill()
+	commit(t, db, link("b/1500", "c/link"))
+	reads()
+	commit(t, db, &kv.Txn{Effects: []kv.Effect{{Op: kv.DeletePrefix, Key: []byte("a/")}}})
+	if n := reads(); n > 6 {
+		t.Errorf("%d pages were read to delete a prefix of 1000 pairs beside one link", n)
+	}
+	for i := range 400 {
+		commit(t, db, link("b/1500", fmt.Sprint("d/", i)))
+	}
+	checkpoint(t, db)
+	reads()
+	commit(t, db, &kv.Txn{Effects: []kv.Effect{{Op: kv.DeletePrefix, Key: []byte("c/201")}}})
+	if n := reads(); n > 8 {
+		t.Errorf("%d pages were read to delete a prefix of 10 pairs beside 400 links", n)
+	}
+	commit(t, db, &kv.Txn{Effects: []kv.Effect{{Op: kv.DeletePrefix, Key: []byte("d/")}}})
+	if p, err := db.Get(ctx, kv.GetRequest{Key: []byte("c/link"), Want: kv.WantAll}); err != nil || p.Names != 2 {
+		t.Errorf("%d names are left, %v", p.Names, err)
+	}
+	fsck(t, db)
+}
+
+// emitting runs operations in the writer, as a transaction of nobody's.
+func emitting(t *testing.T, db *DB, emit func(w *writer, s uint64)) {
+	t.Helper()
+	_, err := db.commit(&request{internal: func(w *writer) error { emit(w, w.db.clock.draw(1)); return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNamesMax: one more is refused.
+func TestNamesMax(t *testing.T) {
+	db, _ := openMemory(t, Options{})
+	defer db.Kill()
+	commit(t, db, put("k", []byte("v")))
+	commit(t, db, link("k", "l"))
+	p, _ := db.Get(ctx, kv.GetRequest{Key: []byte("k"), Want: kv.WantAll})
+	for names, want := range map[uint32]error{kv.NamesMax - 1: nil, kv.NamesMax: kv.ErrTooLarge} {
+		emitting(t, db, func(w *writer, s uint64) {
+			value := item.AppendNames([]byte("v"), names)
+			w.emit(&item.Op{Kind: item.OpPut, Key: appendBodyKey(nil, uint64(p.Birth)), Version: s, Value: value})
+		})
+		if _, err := db.Commit(ctx, link("k", fmt.Sprint("m", names))); !errors.Is(err, want) {
+			t.Errorf("a link to a value of %d names: %v, want %v", names, err, want)
+		}
+	}
+}
+
+// TestLinkToNothingIsCorrupt: names whose body is lost are reported, by whatever
+// they are asked for, and nothing else is.
+func TestLinkToNothingIsCorrupt(t *testing.T) {
+	db, _ := openMemory(t, Options{})
+	defer db.Kill()
+	commit(t, db, put("a/k", []byte("v")))
+	commit(t, db, put("b", []byte("w")))
+	commit(t, db, link("a/k", "a/l"))
+	p, _ := db.Get(ctx, kv.GetRequest{Key: []byte("a/k"), Want: kv.WantAll})
+	emitting(t, db, func(w *writer, s uint64) {
+		w.emit(&item.Op{Kind: item.OpDelete, Key: appendBodyKey(nil, uint64(p.Birth)), Version: s})
+	})
+	_, err := db.Get(ctx, kv.GetRequest{Key: []byte("a/k")})
+	_, errScan := db.Scan(ctx, kv.ScanRequest{})
+	_, errPut := db.Commit(ctx, put("a/l", nil))
+	_, errPrefix := db.Commit(ctx, &kv.Txn{Effects: []kv.Effect{{Op: kv.DeletePrefix, Key: []byte("a/")}}})
+	for _, err := range []error{err, errScan, errPut, errPrefix} {
+		if !errors.Is(err, kv.ErrCorrupt) || !strings.Contains(err.Error(), fmt.Sprint("body ", p.Birth)) {
+			t.Errorf("%v, want it corrupt and the body named", err)
+		}
+	}
+	if v, ok := get(t, db, "b"); !ok || v != "w" {
+		t.Errorf("b is %q, %v", v, ok)
+	}
+}
+
+// TestKeysOfLinks: the keys of the system keyspace are a format.
+func TestKeysOfLinks(t *testing.T) {
+	const birth = 0x0102030405060708
+	for want, got := range map[string][]byte{
+		"\x01B\x01\x02\x03\x04\x05\x06\x07\x08":    appendBodyKey(nil, birth),
+		"\x01N\x01\x02\x03\x04\x05\x06\x07\x08a/b": appendNameKey(nil, birth, []byte("\x00a/b")),
+		"\x01N\x01\x02\x03\x04\x05\x06\x07\x08":    appendNameKey(nil, birth, userKey),
+	} {
+		if string(got) != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if b, name := nameOf(appendNameKey(nil, birth, []byte("\x00a/b"))); b != birth || string(name) != "\x00a/b" {
+		t.Errorf("name %q of body %x", name, b)
+	}
+}
