@@ -14,7 +14,7 @@ import (
 	"kivaloo/lbs/disk/faultdisk"
 )
 
-// TestFullDisk fills stores on disks of many sizes. What does not fit is refused,
+// TestFullDisk fills stores on disks of many sizes, with links among the pairs. What does not fit is refused,
 // all that was acknowledged stays readable, deleting goes on until nothing is left,
 // nobody spins, and once there is room again, by deleting or because the disk has
 // grown, writing goes on without a restart.
@@ -33,11 +33,11 @@ type full struct {
 	below *crashdisk.Disk
 	disk  *faultdisk.Disk
 	db    *DB
-	want  map[string]string
+	want  book
 }
 
 func newFull(t *testing.T, rng *rand.Rand, room int64) *full {
-	f := &full{t: t, rng: rng, below: crashdisk.New(1), want: map[string]string{}}
+	f := &full{t: t, rng: rng, below: crashdisk.New(1), want: newBook()}
 	f.disk = faultdisk.New(f.below)
 	f.disk.SetRoom(room)
 	f.open()
@@ -80,13 +80,18 @@ func (f *full) run(way int) {
 func (f *full) fill() {
 	for refused := 0; refused < 20; {
 		key := fmt.Sprintf("%c/%05d", 'a'+f.rng.Intn(3), f.rng.Intn(100000))
-		value := bytes.Repeat([]byte{byte(len(f.want))}, f.rng.Intn(2000))
+		value := bytes.Repeat([]byte{byte(len(f.want.number))}, f.rng.Intn(2000))
 		if f.rng.Intn(10) == 0 {
 			value = bytes.Repeat([]byte("blob"), 5000)
 		}
-		switch err := f.commit(kv.Effect{Op: kv.Put, Key: []byte(key), Value: value}); {
+		effect, after := kv.Effect{Op: kv.Put, Key: []byte(key), Value: value}, func() { f.want.put(key, string(value)) }
+		if from := f.someKey(); f.rng.Intn(4) == 0 && f.want.number[key] == 0 && from != "" {
+			effect = kv.Effect{Op: kv.Link, Key: []byte(from), To: []byte(key)}
+			after = func() { f.want.number[key] = f.want.number[from] }
+		}
+		switch err := f.commit(effect); {
 		case err == nil:
-			f.want[key] = string(value)
+			after()
 		case errors.Is(err, kv.ErrNoSpace):
 			refused++
 		default:
@@ -96,9 +101,17 @@ func (f *full) fill() {
 	f.check()
 }
 
+// someKey is one that has a pair, if any has.
+func (f *full) someKey() string {
+	for key := range f.want.number {
+		return key
+	}
+	return ""
+}
+
 func (f *full) check() {
 	f.t.Helper()
-	compare(f.t, readPairs(f.t, f.db), f.want)
+	compare(f.t, readPairs(f.t, f.db), f.want.pairs())
 }
 
 // idle: on a full disk a checkpoint may be tried again, but not over and over.
@@ -114,11 +127,11 @@ func (f *full) idle() {
 // deleteAll deletes the pairs one by one, in no order.
 func (f *full) deleteAll() {
 	n := 0
-	for key := range f.want {
+	for key := range f.want.number {
 		if err := f.commit(kv.Effect{Op: kv.Delete, Key: []byte(key)}); err != nil {
-			f.t.Fatalf("deleting pair %d, %d are left: %v", n, len(f.want), err)
+			f.t.Fatalf("deleting pair %d, %d are left: %v", n, len(f.want.number), err)
 		}
-		delete(f.want, key)
+		delete(f.want.number, key)
 		if n++; n == 100 {
 			f.check()
 		}
@@ -131,9 +144,9 @@ func (f *full) deletePrefix() {
 		if err := f.commit(kv.Effect{Op: kv.DeletePrefix, Key: []byte(prefix)}); err != nil {
 			f.t.Fatalf("deleting %s: %v", prefix, err)
 		}
-		for key := range f.want {
+		for key := range f.want.number {
 			if key[:2] == prefix {
-				delete(f.want, key)
+				delete(f.want.number, key)
 			}
 		}
 	}
@@ -159,7 +172,7 @@ func (f *full) writesAgain() {
 			f.t.Fatalf("put after room was made: %v", err)
 		}
 	}
-	f.want["again"] = string(make([]byte, 5000))
+	f.want.put("again", string(make([]byte, 5000)))
 	f.check()
 }
 

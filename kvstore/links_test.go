@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"kivaloo/kvstore/item"
 	"kivaloo/kvstore/kv"
@@ -156,6 +157,129 @@ func TestOneNameLeftIsAPlainPair(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestAllNamesGoneAtOnce: a prefix that holds all names of a value takes the value
+// along, and its chunks, in whatever layer they are.
+func TestAllNamesGoneAtOnce(t *testing.T) {
+	for _, between := range []bool{false, true} {
+		db, _ := openMemory(t, Options{})
+		commit(t, db, put("a/k", make([]byte, 3000)))
+		commit(t, db, link("a/k", "a/l"))
+		commit(t, db, put("b/k", make([]byte, 3000)))
+		commit(t, db, link("b/k", "a/m"))
+		if between {
+			checkpoint(t, db)
+		}
+		commit(t, db, &kv.Txn{Effects: []kv.Effect{{Op: kv.DeletePrefix, Key: []byte("a/")}}})
+		fsck(t, db)
+		if r := &db.checkpoint.root; r.UserPairs != 1 || r.SystemPairs != 1 {
+			t.Errorf("checkpoint between: %v: %d pairs of users, %d of the system, want b/k and its chunk", between, r.UserPairs, r.SystemPairs)
+		}
+		db.Kill()
+	}
+}
+
+// TestUnlinkingOnAFullDisk: to take one of two names writes the whole pair under
+// the other. On a full disk that still goes on until nothing is left.
+func TestUnlinkingOnAFullDisk(t *testing.T) {
+	db, d := openMemory(t, Options{})
+	defer db.Kill()
+	d.SetBytes(12 << 20)
+	n, meta := 0, make([]byte, kv.MetaBytesMax)
+	for ; ; n++ {
+		txn := put(fillKey("a", n), make([]byte, kv.InlineBytesMax))
+		txn.Effects[0].SetMeta, txn.Effects[0].Meta = true, meta
+		txn.Effects = append(txn.Effects, link(fillKey("a", n), fillKey("b", n)).Effects...)
+		if _, err := db.Commit(ctx, txn); errors.Is(err, kv.ErrNoSpace) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"a", "b"} {
+		for i := range n {
+			if _, err := db.Commit(ctx, remove(fillKey(name, i))); err != nil {
+				t.Fatalf("deleting %s%d of %d: %v", name, i, n, err)
+			}
+		}
+	}
+	checkpoint(t, db)
+	if m := fill(t, db, "again"); m < n {
+		t.Errorf("%d pairs fit after %d were deleted", m, n)
+	}
+	d.SetBytes(1 << 40)
+	fsck(t, db)
+}
+
+// TestPinOfAName: a pin that comes while the link is being flushed is of the value,
+// as any other.
+func TestPinOfAName(t *testing.T) {
+	db, g := openGated(t, Options{})
+	defer db.Kill()
+	commit(t, db, put("k", []byte("v")))
+	commit(t, db, link("k", "l"))
+	p, _ := db.Get(ctx, kv.GetRequest{Key: []byte("k"), Want: kv.WantAll})
+	s, _ := db.Session(ctx)
+	defer s.Close()
+	g.delay.Store(int64(30 * time.Millisecond))
+	done := make(chan error, 1)
+	db.CommitAsync(put("l", []byte("w")), func(_ kv.Result, err error) { done <- err })
+	time.Sleep(10 * time.Millisecond)
+	if err := s.Pin(ctx, []byte("l"), p.Birth); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	commit(t, db, &kv.Txn{Effects: append(remove("l").Effects, remove("k").Effects...)})
+	o, err := db.Get(ctx, kv.GetRequest{Space: kv.Orphan, Key: kv.OrphanKey(p.Birth), Want: kv.WantAll})
+	if err != nil || string(o.Value) != "w" {
+		t.Errorf("the orphan is %q, %v", o.Value, err)
+	}
+}
+
+// TestDamagedCountLeavesNothingDone: an effect that finds out in its middle that a
+// body cannot be right, even a lone one, has done nothing.
+func TestDamagedCountLeavesNothingDone(t *testing.T) {
+	for _, txn := range []*kv.Txn{
+		remove("k"),
+		{Effects: []kv.Effect{{Op: kv.Put, Fresh: true, Key: []byte("k")}}},
+		{Effects: []kv.Effect{{Op: kv.Move, Key: []byte("x"), To: []byte("k")}}},
+	} {
+		db, _ := openMemory(t, Options{})
+		for _, setup := range []*kv.Txn{put("x", nil), put("k", []byte("v")), link("k", "l"), link("k", "m")} {
+			commit(t, db, setup)
+		}
+		p, _ := db.Get(ctx, kv.GetRequest{Key: []byte("k"), Want: kv.WantAll})
+		emitting(t, db, func(w *writer, s uint64) {
+			value := item.AppendNames([]byte("v"), 2)
+			w.emit(&item.Op{Kind: item.OpPut, Key: appendBodyKey(nil, uint64(p.Birth)), Version: s, Value: value})
+		})
+		if _, err := db.Commit(ctx, txn); !errors.Is(err, kv.ErrCorrupt) {
+			t.Errorf("%v, want it corrupt", err)
+		}
+		commit(t, db, put("y", nil)) // takes along what the batch still had
+		want := map[string]string{"k": "v", "l": "v", "m": "v", "x": "", "y": ""}
+		compare(t, readPairs(t, db), want)
+		if names := namesOf(t, db, uint64(p.Birth)); names != 3 {
+			t.Errorf("%d names are left", names)
+		}
+		db.Kill()
+	}
+}
+
+// namesOf counts the names that lead to a body.
+func namesOf(t *testing.T, db *DB, birth uint64) (n int) {
+	t.Helper()
+	emitting(t, db, func(w *writer, _ uint64) {
+		names, err := w.names(birth)
+		if err != nil {
+			t.Error(err)
+		}
+		n = len(names)
+	})
+	return n
 }
 
 // TestDeletePrefixWalksTheShorterWay: with a few links in the store a large prefix

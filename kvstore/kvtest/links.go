@@ -1,6 +1,7 @@
 package kvtest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -319,9 +320,11 @@ func watchLinksOverRestart(e *env, restart func()) {
 // fallen behind.
 func checkKeysTold(e *env, w kv.Watcher, keys []string, last kv.Stamp) {
 	e.Helper()
+	ctx, cancel := context.WithTimeout(e.ctx, e.wait)
+	defer cancel()
 	var told []kv.Change
 	for len(told) == 0 || told[len(told)-1].Version < last {
-		changes, err := w.Next(e.ctx)
+		changes, err := w.Next(ctx)
 		if errors.Is(err, kv.ErrFellBehind) {
 			return
 		}
