@@ -35,14 +35,15 @@ func (w *writer) evaluate(r *request) {
 		w.db.checkpoint.poke()
 		return
 	}
-	undo := w.begin(r)
+	w.begin(r)
+	defer w.end()
 	for i := range r.txn.Effects {
 		err := w.effect(r, i, first+uint64(i))
 		if err == nil && w.open.size() > r.from+txnAppendMax {
 			err = fmt.Errorf("a transaction that writes more than %d bytes: %w", txnAppendMax, kv.ErrTooLarge)
 		}
 		if err != nil {
-			undo()
+			w.goBack()
 			r.changes = r.changes[:0]
 			r.err = effectError(err, i)
 			return
@@ -72,29 +73,6 @@ func effectError(err error, i int) error {
 	return fmt.Errorf("effect %d: %w", i, err)
 }
 
-// begin answers how to take back what the effects of a transaction have done so
-// far. Most lone effects need none: they fail before they do anything, unless they
-// have links to look after.
-func (w *writer) begin(r *request) (undo func()) {
-	r.from = w.open.size()
-	if len(r.txn.Effects) == 1 && !w.linked() {
-		switch r.txn.Effects[0].Op {
-		case kv.Put, kv.Delete, kv.SetMeta, kv.Move:
-			return func() {}
-		}
-	}
-	saved := w.applier.delta.Freeze()
-	mark, body := w.open.record.Mark(), len(w.open.body)
-	pins := w.db.pins.mark()
-	return func() {
-		w.applier.use(saved)
-		w.working.active = saved
-		w.open.record.Rewind(mark)
-		w.open.body = w.open.body[:body]
-		w.db.pins.rewind(pins)
-	}
-}
-
 // besideDeleteMax is how many bytes a transaction that deletes may put and still
 // use the reserve: a mount's unlink writes the directory's marker again.
 const besideDeleteMax = 512
@@ -122,14 +100,23 @@ func (w *writer) growing(t *kv.Txn) (bool, error) {
 		return true, nil
 	}
 	w.key = appendKey(w.key[:0], e.Space, e.Key)
-	_, found, err := w.lookup(w.key)
+	_, found, err := w.look(w.key)
 	return !found, err
 }
 
-// lookup answers what the next effect finds under an internal key: the pair that
-// is there, or the body that it is a link to.
-func (w *writer) lookup(key []byte) (pair, bool, error) {
+// look answers what the next effect finds under an internal key: the pair that is
+// there, or the body that it is a link to.
+func (w *writer) look(key []byte) (pair, bool, error) {
 	return w.working.lookup(w.db.cache, key, true)
+}
+
+// lookup is look for an effect.
+func (w *writer) lookup(key []byte) (pair, bool, error) {
+	p, found, err := w.look(key)
+	if p.names > 0 {
+		w.secure()
+	}
+	return p, found, err
 }
 
 // emit adds an operation to the record and carries it out.
@@ -156,7 +143,7 @@ func (w *writer) holds(g *kv.Guard) (bool, error) {
 	if g.Op == kv.PrefixEmpty {
 		return w.prefixEmpty(w.key)
 	}
-	p, found, err := w.lookup(w.key)
+	p, found, err := w.look(w.key)
 	if err != nil || !found {
 		return err == nil && g.Op == kv.Absent, err
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // TestGetBatchIsGet compares the two on pairs that lie in pages, in the frozen and
-// the active delta, deleted there by key or by range, inline and as blobs.
+// the active delta, deleted there by key or by range, inline and as blobs, and under several names.
 func TestGetBatchIsGet(t *testing.T) {
 	seed := time.Now().UnixNano()
 	t.Logf("seed %d", seed)
@@ -34,13 +34,17 @@ func randomBatchTxn(rng *rand.Rand) *kv.Txn {
 	txn := &kv.Txn{}
 	for range 30 {
 		e := kv.Effect{Op: kv.Put, Key: fmt.Appendf(nil, "%03d", rng.Intn(1000))}
-		switch rng.Intn(12) {
+		switch rng.Intn(13) {
 		case 0:
 			e.Op = kv.Delete
 		case 1:
 			e.Op, e.Key = kv.DeletePrefix, e.Key[:2]
 		case 2:
 			e.Value = bytes.Repeat(e.Key, 2000) // a blob
+		case 12:
+			// To keys of their own, which are free: else the transaction would fail.
+			txn.Effects = append(txn.Effects, kv.Effect{Op: kv.Put, Key: e.Key})
+			e.Op, e.To = kv.Link, fmt.Appendf(nil, "%03d/%d", rng.Intn(1000), rng.Int())
 		case 3:
 			e.SetMeta, e.Meta = true, []byte("meta")
 			fallthrough
@@ -54,9 +58,16 @@ func randomBatchTxn(rng *rand.Rand) *kv.Txn {
 
 func compareGets(t *testing.T, db *DB, rng *rand.Rand) {
 	t.Helper()
+	var keys [][]byte
+	for key := range readPairs(t, db) {
+		keys = append(keys, []byte(key))
+	}
+	for range 50 { // mostly none
+		keys = append(keys, fmt.Appendf(nil, "%03d", rng.Intn(1000)))
+	}
 	reqs := make([]kv.GetRequest, 1+rng.Intn(200))
 	for i := range reqs {
-		reqs[i] = kv.GetRequest{Key: fmt.Appendf(nil, "%03d", rng.Intn(1000)), Want: kv.Want(rng.Intn(4))}
+		reqs[i] = kv.GetRequest{Key: keys[rng.Intn(len(keys))], Want: kv.Want(rng.Intn(4))}
 		switch rng.Intn(10) {
 		case 0:
 			reqs[i].Offset, reqs[i].Length = rng.Int63n(3000), rng.Int63n(5000)

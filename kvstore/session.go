@@ -154,7 +154,7 @@ func (db *DB) pinNow(key []byte, birth uint64) (done bool, err error) {
 
 // homeOf answers where the pair of a key lies, nil if it has none of this birth.
 func (w *writer) homeOf(key []byte, birth uint64) ([]byte, error) {
-	p, found, err := w.lookup(key)
+	p, found, err := w.look(key)
 	if err != nil || !found || p.birth != birth {
 		return nil, err
 	}

@@ -69,6 +69,8 @@ type writer struct {
 	held    map[uint64]int
 	written uint64
 
+	undo undo // of the transaction that is being evaluated
+
 	key, value, chunkKey []byte // scratch
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"kivaloo/kvstore/kv"
@@ -297,33 +298,45 @@ func linksOfNoOtherSpace(e *env) {
 	e.holds(pairs{"k": "v", "l": "w"})
 }
 
-// watchLinksOverRestart: what is read back from the log tells of every key that has
-// changed, whatever names its value has had since.
+// watchLinksOverRestart: what is read back from the log tells of every key that each
+// transaction has changed, whatever names its value has had since.
 func watchLinksOverRestart(e *env, restart func()) {
 	for _, step := range linked {
 		e.do(step)
 	}
+	after := e.oracle.model.version
+	var done []changed
 	for _, txn := range [][]kv.Effect{
 		effects(put("m", "1")), effects(move("m", "n")), effects(patch("a/k", 1, "2")), effects(del("n")),
 		effects(put("p", text(5000)), move("x", "p")), effects(link("a/k", "q")), effects(movePrefix("a/", "b/")),
 		effects(put("q", "3"), setMeta("b/k", "")), effects(fresh(put("y", "4"))), effects(move("b/k", "y")), effects(delPrefix("b/")),
 	} {
-		after, before := e.oracle.model.version, e.oracle.model.state
+		before := e.oracle.model.state
 		e.do(txn...)
-		last, now := e.oracle.model.version, e.oracle.model.state
-		restart()
-		checkKeysTold(e, e.watch(kv.WatchRequest{After: after}), differing(before, now), last)
+		last := e.oracle.model.version
+		done = append(done, changed{last - kv.Stamp(len(txn)), last, differing(before, e.oracle.model.state)})
+		checkAllTold(e, e.watch(kv.WatchRequest{After: after}), done)
 	}
+	restart()
+	checkAllTold(e, e.watch(kv.WatchRequest{After: after}), done)
+	restart()
+	checkAllTold(e, e.watch(kv.WatchRequest{After: done[5].last}), done[6:])
 }
 
-// checkKeysTold: up to a version a watcher is told of all these keys, unless it has
-// fallen behind.
-func checkKeysTold(e *env, w kv.Watcher, keys []string, last kv.Stamp) {
+// changed is what a transaction has changed, at versions above after and up to last.
+type changed struct {
+	after, last kv.Stamp
+	keys        []string
+}
+
+// checkAllTold: a watcher is told of all that transactions have changed, of each by
+// itself, unless it has fallen behind.
+func checkAllTold(e *env, w kv.Watcher, done []changed) {
 	e.Helper()
 	ctx, cancel := context.WithTimeout(e.ctx, e.wait)
 	defer cancel()
 	var told []kv.Change
-	for len(told) == 0 || told[len(told)-1].Version < last {
+	for len(told) == 0 || told[len(told)-1].Version < done[len(done)-1].last {
 		changes, err := w.Next(ctx)
 		if errors.Is(err, kv.ErrFellBehind) {
 			return
@@ -332,9 +345,12 @@ func checkKeysTold(e *env, w kv.Watcher, keys []string, last kv.Stamp) {
 		inOrder(e, changes, 0)
 		told = append(told, changes...)
 	}
-	for _, key := range keys {
-		if !anyCovers(told, key) {
-			e.Fatalf("after a restart the watcher sees %v, and not that %s has changed", told, short(key))
+	for _, c := range done {
+		of := slices.DeleteFunc(slices.Clone(told), func(ch kv.Change) bool { return ch.Version <= c.after || ch.Version > c.last })
+		for _, key := range c.keys {
+			if !anyCovers(of, key) {
+				e.Fatalf("the watcher sees %v of versions %d to %d, and not that %s has changed", of, c.after+1, c.last, short(key))
+			}
 		}
 	}
 }
