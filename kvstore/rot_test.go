@@ -61,6 +61,10 @@ func newRot(t *testing.T, seed uint64, clean bool) *rot {
 	}
 	r.set(db, "blob", 3*kv.ChunkBytes/2)
 	r.set(db, "short blob", 5000)
+	for _, key := range []string{"blob", "20", "30", "40"} {
+		commit(t, db, link(key, "also "+key))
+		r.want["also "+key] = r.want[key]
+	}
 	if clean {
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
