@@ -73,6 +73,7 @@ func TestReplayIsApply(t *testing.T) {
 
 func randomOp(rng *rand.Rand, v uint64) item.Op {
 	op := item.Op{Kind: item.OpPut, Key: randomKey(rng), Version: v, Birth: v, Modified: v, Value: fmt.Append(nil, v)}
+	body := uint64(rng.Intn(5)) + 1
 	switch rng.Intn(20) {
 	case 0, 1:
 		return item.Op{Kind: item.OpDelete, Key: op.Key, Version: v, Flags: uint8(rng.Intn(2)) * item.FlagMoved}
@@ -86,6 +87,12 @@ func randomOp(rng *rand.Rand, v uint64) item.Op {
 		op.Flags, op.Meta = item.FlagMeta, fmt.Append(nil, "meta", v)
 	case 6:
 		op.Flags = item.FlagFresh
+	case 7:
+		op.Flags, op.Value = item.FlagFresh|item.FlagLink, item.AppendLink(nil, body)
+	case 8:
+		// It may take the blob of a pair over, for a link that comes next.
+		blob := item.Blob{ID: uint64(rng.Int63n(int64(v))) + 1, Size: 5000, ChunkBytes: 4096}
+		op.Key, op.Flags, op.Value = appendBodyKey(nil, body), item.FlagBlob, item.AppendNames(item.AppendBlob(nil, blob), 2)
 	}
 	return op
 }
@@ -110,6 +117,7 @@ func replayOps(w *writer, ops []item.Op) {
 }
 
 func describe(d *delta.Delta) (lines []string) {
+	lines = append(lines, fmt.Sprint("links: ", d.HasLinks()))
 	it := d.Iterator()
 	for ok := it.Seek(nil); ok; ok = it.Next() {
 		lines = append(lines, fmt.Sprintf("%+v", *it.Entry()))
