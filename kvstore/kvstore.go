@@ -58,6 +58,11 @@ type Options struct {
 	// LogBytes bounds the log that a restart replays, 0 meaning half of the live
 	// data, from 4 to 48 MiB. Tests make it small.
 	LogBytes int64
+	// StoragePrice is what keeping a gigabyte for a month costs, in millions of I/Os:
+	// the dearer space is, the more is written to save it. 0 means
+	// StoragePriceDefault; NoCleaning, or less than nothing, that no segment is
+	// cleaned.
+	StoragePrice float64
 	// PageBytes is the target length of pages, 0 meaning the tree's default.
 	PageBytes int
 	// SegmentBytesMin and SegmentBytesMax bound segment files, 0 meaning the block
@@ -166,7 +171,7 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 func newDB(opts Options, log lbs.Store) *DB {
 	db := &DB{
 		opts: opts, log: log, blockBytes: log.BlockBytes(), logger: opts.Logger,
-		clock: &clock{now: opts.Now}, cache: newCache(log, opts.CacheBytes), space: newSpace(log, opts.LogBytes),
+		clock: &clock{now: opts.Now}, cache: newCache(log, opts.CacheBytes), space: newSpace(log, &opts),
 		hub: newHub(), pins: newPins(),
 		closing: make(chan struct{}), writerDone: make(chan struct{}),
 	}
@@ -287,6 +292,7 @@ func (db *DB) Space(ctx context.Context) (kv.Usage, error) {
 			u.Pairs += int64(d.Len())
 		}
 	}
+	u.HeldBytes = db.space.heldBytes()
 	if db.space.segmented == nil {
 		return u, nil
 	}

@@ -249,5 +249,9 @@ type Usage struct {
 	UsedBytes int64 // bytes that the log takes on the disk
 	FreeBytes int64 // bytes that may still be written before ErrNoSpace
 	FileBytes int64 // size of the file system below
-	HeldBytes int64 // bytes that only snapshots and readers keep from being freed
+	// HeldBytes is the part of UsedBytes that only snapshots keep from being freed:
+	// the parts of the log, as large as the store frees at once, in which nothing is
+	// live and that a snapshot may read. It is up to date as of the last checkpoint,
+	// and less what has been released since.
+	HeldBytes int64
 }
