@@ -126,6 +126,8 @@ type DB struct {
 	evaluating sync.Mutex // held while transactions are evaluated; guards pins
 	pins       *pins
 
+	stagedInMemoryMax int64 // tests make it small
+
 	listeners atomic.Int64 // observers and watchers: whether changes are noted
 	stagedIDs atomic.Uint64
 	userPairs atomic.Int64 // as of the last ROOT
@@ -172,7 +174,7 @@ func newDB(opts Options, log lbs.Store) *DB {
 	db := &DB{
 		opts: opts, log: log, blockBytes: log.BlockBytes(), logger: opts.Logger,
 		clock: &clock{now: opts.Now}, cache: newCache(log, opts.CacheBytes), space: newSpace(log, &opts),
-		hub: newHub(), pins: newPins(),
+		hub: newHub(), pins: newPins(), stagedInMemoryMax: stagedInMemoryMax,
 		closing: make(chan struct{}), writerDone: make(chan struct{}),
 	}
 	db.queue.ready = make(chan struct{}, 1)

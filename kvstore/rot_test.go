@@ -194,20 +194,24 @@ func TestFailedPatchLeavesNothing(t *testing.T) {
 	defer db.Close()
 	want := bytes.Repeat([]byte("x"), 3*kv.ChunkBytes)
 	set(t, db, "blob", string(want))
-	reads := 0
+	reads, nth := 0, 0
 	remove := fs.Inject(func(c faultdisk.Call) *faultdisk.Fault {
 		if c.Op == faultdisk.Read && c.Bytes > kv.ChunkBytes {
-			if reads++; reads == 2 {
+			if reads++; reads == nth {
 				return &faultdisk.Fault{Err: errDisk}
 			}
 		}
 		return nil
 	})
-	for _, e := range []kv.Effect{
-		{Op: kv.Patch, Offset: 100, Value: make([]byte, 2*kv.ChunkBytes)},
-		{Op: kv.Punch, Offset: 100, Length: 2 * kv.ChunkBytes},
+	for _, c := range []struct {
+		effect kv.Effect
+		nth    int // read, of the last chunk: what is in memory is not read, nor a chunk that goes as a whole
+	}{
+		{kv.Effect{Op: kv.Patch, Offset: 100, Value: make([]byte, 2*kv.ChunkBytes)}, 2},
+		{kv.Effect{Op: kv.Punch, Offset: 100, Length: 2 * kv.ChunkBytes}, 1},
 	} {
-		reads, e.Key = 0, []byte("blob")
+		e := c.effect
+		reads, nth, e.Key = 0, c.nth, []byte("blob")
 		if _, err := db.Commit(ctx, &kv.Txn{Effects: []kv.Effect{e}}); !errors.Is(err, errDisk) {
 			t.Errorf("effect %d: %v (%d reads)", e.Op, err, reads)
 		}

@@ -146,7 +146,7 @@ func TestStoragePrice(t *testing.T) {
 		checkpoint(t, db)
 		commit(t, db, put("last", nil))
 		checkpoint(t, db)
-		if u, _ := db.Space(ctx); u.UsedBytes > 10*(128<<10) {
+		if u, _ := db.Space(ctx); u.UsedBytes > 16*(128<<10) {
 			t.Errorf("price %v: %d bytes used after all was deleted", price, u.UsedBytes)
 		}
 		return o
