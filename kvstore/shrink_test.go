@@ -56,7 +56,7 @@ func removeAll(t testing.TB, db *DB, n int) {
 // large as the store had once been, and so were the spares. Ten seconds after all
 // was deleted there is almost nothing left, and then nobody writes any more.
 func TestDeletingEverythingShrinksTheStore(t *testing.T) {
-	const pairs = 300000
+	const pairs = 200000
 	d, dir := faultdisk.New(disk.OS{}), t.TempDir()+"/store"
 	db := openDir(t, dir, Options{FS: d})
 	defer db.Close()

@@ -128,7 +128,7 @@ func TestOldSnapshotHoldsWhatItReadsAndNoMore(t *testing.T) {
 		t.Errorf("%d bytes held without a snapshot", before.HeldBytes)
 	}
 	p := c.picture()
-	for round := range 12 {
+	for round := range 8 {
 		c.updates(churnPairs / 2)
 		c.bounded(fmt.Sprint("round ", round))
 	}
