@@ -71,7 +71,9 @@ func (c *checkpointer) cleanBetween() error {
 		c.db.logger.Debug("nothing is cleaned between two steps", "cause", err)
 		return nil
 	}
-	err = c.mergeCleaning(clean)
+	if len(clean.touches)+len(clean.chunks) > 0 {
+		err = c.mergeCleaning(clean)
+	}
 	c.cleaned, _ = s.taken()
 	return err
 }

@@ -198,6 +198,8 @@ func (db *DB) start(w *writer, root item.Root) {
 	w.open.reset(w.next, w.base())
 	db.writer = w
 	db.checkpoint = newCheckpointer(db, root, w.root)
+	_, settled := db.space.taken()
+	db.checkpoint.restless.Store(!settled) // a store may have been closed before it was cleaned
 	go w.runFlusher()
 	go w.run()
 	go db.checkpoint.run()

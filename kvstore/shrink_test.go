@@ -1,6 +1,7 @@
 package kvstore
 
 import (
+	"fmt"
 	"io/fs"
 	"math"
 	"math/rand"
@@ -56,7 +57,10 @@ func removeAll(t testing.TB, db *DB, n int) {
 // large as the store had once been, and so were the spares. Ten seconds after all
 // was deleted there is almost nothing left, and then nobody writes any more.
 func TestDeletingEverythingShrinksTheStore(t *testing.T) {
-	const pairs = 200000
+	pairs := 200000
+	if testing.Short() {
+		pairs = 60000
+	}
 	d, dir := faultdisk.New(disk.OS{}), t.TempDir()+"/store"
 	db := openDir(t, dir, Options{FS: d})
 	defer db.Close()
@@ -89,36 +93,71 @@ func rests(t *testing.T, d *faultdisk.Disk) {
 	}
 }
 
-// TestIdleStoreIsCleaned: one checkpoint cleans a part of what there is to clean; a
-// store that is left alone is cleaned until what is live has its part of the log.
-func TestIdleStoreIsCleaned(t *testing.T) {
-	d := faultdisk.New(disk.OS{})
-	db := openDir(t, t.TempDir()+"/store", Options{FS: d, SegmentBytesMax: 1 << 20})
-	defer db.Close()
-	const pairs = 400000
-	load(t, db, pairs, func(i int) int { return i })
+// thinned is a store of runs of pairs, of which most have been deleted: what is left
+// lies all over its segments.
+func thinned(t *testing.T, dir string, opts Options) *DB {
+	db := openDir(t, dir, opts)
+	const runs, pairs = 150, 1000 // about a hundred pages to a segment, twelve to a run
+	for r := range runs {
+		txn := &kv.Txn{}
+		for i := range pairs {
+			txn.Effects = append(txn.Effects, kv.Effect{Op: kv.Put, Key: fmt.Appendf(nil, "%04d/%04d", r, i), Value: make([]byte, 70)})
+		}
+		commit(t, db, txn)
+	}
 	checkpoint(t, db)
-	var wg sync.WaitGroup
-	for i := range pairs / 200 { // two in three runs of 200 go
-		if i%3 > 0 {
-			for j := range 200 {
-				wg.Add(1)
-				txn := &kv.Txn{Effects: []kv.Effect{{Op: kv.Delete, Key: benchKey(nil, i*200+j)}}}
-				db.CommitAsync(txn, func(kv.Result, error) { wg.Done() })
-			}
+	for r := range runs {
+		if r%4 > 0 {
+			commit(t, db, &kv.Txn{Effects: []kv.Effect{{Op: kv.DeletePrefix, Key: fmt.Appendf(nil, "%04d/", r)}}})
 		}
 	}
-	wg.Wait()
-	rests(t, d)
+	return db
+}
+
+// wellUsed says whether a store takes no more than it should at rest.
+func wellUsed(t *testing.T, db *DB) bool {
+	t.Helper()
 	u, err := db.Space(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%+v", u)
-	if most := int64(2.25*float64(u.LiveBytes)) + restBytes + 3<<20; u.UsedBytes > most {
-		t.Errorf("%d bytes are used, want no more than %d", u.UsedBytes, most)
+	const spares = 4 << 20
+	return float64(u.UsedBytes) <= float64(u.LiveBytes)/targetDefault+restBytes+spares
+}
+
+// TestIdleStoreIsCleaned: one checkpoint cleans a part of what there is to clean; a
+// store that is left alone is cleaned until what is live has its part of the log.
+func TestIdleStoreIsCleaned(t *testing.T) {
+	d := faultdisk.New(disk.OS{})
+	db := thinned(t, t.TempDir()+"/store", Options{FS: d, SegmentBytesMax: 1 << 20})
+	defer db.Close()
+	before, _ := db.Space(ctx)
+	rests(t, d)
+	if after, _ := db.Space(ctx); !wellUsed(t, db) || after.UsedBytes > before.UsedBytes/2 {
+		t.Errorf("the store rests, and is not clean: it had %d bytes, most was deleted, and it has %d", before.UsedBytes, after.UsedBytes)
 	}
 	fsck(t, db)
+}
+
+// TestStoreIsCleanedAfterItIsOpened: what was left to clean when a store was closed
+// is cleaned when it is opened again, though nobody writes.
+func TestStoreIsCleanedAfterItIsOpened(t *testing.T) {
+	dir := t.TempDir() + "/store"
+	db := thinned(t, dir, Options{SegmentBytesMax: 1 << 20, StoragePrice: NoCleaning})
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d := faultdisk.New(disk.OS{})
+	db = openDir(t, dir, Options{FS: d, SegmentBytesMax: 1 << 20})
+	defer db.Close()
+	if wellUsed(t, db) {
+		t.Error("there is nothing to clean")
+	}
+	rests(t, d)
+	if !wellUsed(t, db) {
+		t.Error("the store rests, and is not clean")
+	}
 }
 
 // TestStoragePrice: the dearer space is, the less of it is taken and the more is
@@ -127,6 +166,10 @@ func TestStoragePrice(t *testing.T) {
 	type outcome struct {
 		live, used, appended int64
 	}
+	updates := 12000
+	if testing.Short() {
+		updates = 4000
+	}
 	run := func(price float64) (o outcome) {
 		db, _ := openMemory(t, Options{
 			StoragePrice: price, LogBytes: 128 << 10, CacheBytes: 1 << 20,
@@ -134,7 +177,7 @@ func TestStoragePrice(t *testing.T) {
 		})
 		defer db.Kill()
 		rng := rand.New(rand.NewSource(7))
-		for range 12000 {
+		for range updates {
 			commit(t, db, put(fillKey("k", int(math.Abs(rng.NormFloat64())*400)), make([]byte, 1000)))
 		}
 		checkpoint(t, db)

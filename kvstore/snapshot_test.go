@@ -128,7 +128,11 @@ func TestOldSnapshotHoldsWhatItReadsAndNoMore(t *testing.T) {
 		t.Errorf("%d bytes held without a snapshot", before.HeldBytes)
 	}
 	p := c.picture()
-	for round := range 8 {
+	rounds := 8
+	if testing.Short() {
+		rounds = 3
+	}
+	for round := range rounds {
 		c.updates(churnPairs / 2)
 		c.bounded(fmt.Sprint("round ", round))
 	}
@@ -165,7 +169,11 @@ func (c *churn) shrinksTo(bytes int64) {
 func TestSnapshotsOfManyAges(t *testing.T) {
 	c := newChurn(t)
 	var album []picture
-	for round := range 16 {
+	rounds := 16
+	if testing.Short() {
+		rounds = 8
+	}
+	for round := range rounds {
 		c.updates(churnPairs / 8)
 		if c.rng.Intn(3) == 0 {
 			c.checkpoint()

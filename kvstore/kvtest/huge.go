@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"strings"
+	"testing"
 
 	"kivaloo/kvstore/kv"
 )
@@ -108,6 +109,9 @@ func hugeHole(e *env) {
 
 // hugeStaged puts, appends and patches more than a transaction brings.
 func hugeStaged(e *env) {
+	if testing.Short() {
+		e.Skip("it writes half a gigabyte")
+	}
 	const pieces = kv.TxnBytesMax/kv.ChunkBytes + 40 // more than is held in memory
 	s := e.session()
 	stage := func(n int, last string) (staged []kv.Staged) {
