@@ -256,8 +256,11 @@ func TestSnapshotOfAnOverwrittenDelta(t *testing.T) {
 // TestPowerCutWithSnapshots: snapshots come and go during a workload with small
 // segments, each showing its own state, and the power fails at any call.
 func TestPowerCutWithSnapshots(t *testing.T) {
-	seed := testSeed(t)
-	for n := 1 + int(seed%uint64(*crashStride*5)); ; n += *crashStride * 5 {
+	seed, stride := testSeed(t), 5**crashStride
+	if testing.Short() {
+		stride *= 4
+	}
+	for n := 1 + int(seed%uint64(stride)); ; n += stride {
 		d := crashdisk.New(seed)
 		d.CutAt(n)
 		h := photographed(t, d, seed)
