@@ -89,7 +89,7 @@ func runWorkload(d *crashdisk.Disk, seed uint64) (h history, roots int) {
 		}
 		h.acked, h.pending = after, nil
 	}
-	return h, int(db.checkpoint.root.Number)
+	return h, int(db.roots.Load())
 }
 
 // randomTxn makes a transaction, and the pairs after it.
