@@ -10,8 +10,6 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"kivaloo/kvstore/kv"
 )
 
 func TestWriteThenRead(t *testing.T) {
@@ -99,19 +97,21 @@ func TestSparse(t *testing.T) {
 	m.wantFile("sparse", string(want[:4096])+"mi"+strings.Repeat("\x00", 902))
 }
 
+const fileBytesMax = 64 << 20 // as README says
+
 func TestTooLarge(t *testing.T) {
 	m := newMount(t)
 	f, err := os.Create(m.path("big"))
 	must(t, err)
 	defer f.Close()
-	_, err = f.WriteAt([]byte("x"), kv.ValueBytesMax)
+	_, err = f.WriteAt([]byte("x"), fileBytesMax)
 	wantErrno(t, "write", err, syscall.EFBIG)
-	if n, err := unix.Pwrite(int(f.Fd()), []byte("xy"), kv.ValueBytesMax-1); n != 1 || err != nil {
+	if n, err := unix.Pwrite(int(f.Fd()), []byte("xy"), fileBytesMax-1); n != 1 || err != nil {
 		t.Errorf("write across the limit: %d, %v", n, err)
 	}
-	wantErrno(t, "truncate", f.Truncate(kv.ValueBytesMax+1), syscall.EFBIG)
-	must(t, f.Truncate(kv.ValueBytesMax))
-	if got := m.stat("big").Size; got != kv.ValueBytesMax {
+	wantErrno(t, "truncate", f.Truncate(fileBytesMax+1), syscall.EFBIG)
+	must(t, f.Truncate(fileBytesMax))
+	if got := m.stat("big").Size; got != fileBytesMax {
 		t.Error(got)
 	}
 	must(t, f.Truncate(0))

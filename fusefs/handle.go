@@ -180,7 +180,7 @@ func (fs *fileSystem) closeFile(ctx context.Context, f *file) {
 // truncateOpen changes the size of a file that is open. It is committed with
 // what is written next.
 func (fs *fileSystem) truncateOpen(ctx context.Context, f *file, size int64, killPriv bool) error {
-	if size > kv.ValueBytesMax {
+	if size > fileBytesMax {
 		return syscall.EFBIG
 	}
 	for {

@@ -21,13 +21,17 @@ func (fs *fileSystem) read(ctx context.Context, f *file, off int64, dst []byte) 
 	return int(n), nil
 }
 
+// fileBytesMax is the longest that a file may become here: what was written and
+// not committed is in memory. Longer values, which others have put, can be read.
+const fileBytesMax = 64 << 20
+
 // write puts data into the file's buffer. What is known to fail at the commit
 // fails here: many programs never look at what close says.
 func (fs *fileSystem) write(ctx context.Context, h *handle, in *fuse.WriteIn, data []byte) (int, error) {
 	f := h.f
 	appends := in.Flags&syscall.O_APPEND != 0 && in.WriteFlags&fuse.WRITE_CACHE == 0
 	off := int64(in.Offset)
-	if !appends && off >= kv.ValueBytesMax {
+	if !appends && off >= fileBytesMax {
 		return 0, syscall.EFBIG
 	}
 	if err := fs.reserve(ctx, int64(len(data))); err != nil {
@@ -95,10 +99,10 @@ func (fs *fileSystem) writeReserved(ctx context.Context, f *file, in *fuse.Write
 			}
 			w.off, w.view = v.size(&pair), &v
 		}
-		if w.off >= kv.ValueBytesMax {
+		if w.off >= fileBytesMax {
 			return 0, 0, syscall.EFBIG
 		}
-		w.data = data[:min(int64(len(data)), kv.ValueBytesMax-w.off)]
+		w.data = data[:min(int64(len(data)), fileBytesMax-w.off)]
 		if w.stamp, err = fs.store.Stamp(ctx); err != nil {
 			return 0, 0, err
 		}

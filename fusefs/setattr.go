@@ -43,7 +43,7 @@ func (fs *fileSystem) setSize(ctx context.Context, n *node, in *fuse.SetAttrIn, 
 	if n.kind != kindFile {
 		return syscall.EISDIR
 	}
-	if in.Size > kv.ValueBytesMax {
+	if in.Size > fileBytesMax {
 		return syscall.EFBIG
 	}
 	f := fs.tree.hold(n)

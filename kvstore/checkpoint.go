@@ -42,6 +42,7 @@ type checkpointer struct {
 	stop  chan struct{}  // closed by DB.Close
 	done  chan struct{}  // closed when the goroutine has ended
 	idle  atomic.Bool    // the store is at rest: merge what there is
+	let   atomic.Bool    // a snapshot has let segments go: free them
 	stuck atomic.Bool    // the last attempt failed: writers are not held up for it
 
 	running sync.Mutex // held during an attempt
@@ -54,6 +55,12 @@ type checkpointer struct {
 	held    map[uint64]int // holds of the frozen delta, released at its end
 	kept    func(blob uint64) bool
 	clean   *cleaning
+	planned uint64 // the log's end when cleaning was planned last
+	cleaned int64  // what the log took when it was cleaned between two steps
+
+	resting  bool        // the attempt under way is for its own sake: nothing need be merged
+	restless atomic.Bool // another attempt may make an idle store smaller
+	futile   int         // attempts at that in a row which have not
 
 	attempted atomic.Pointer[time.Time] // the end of the last attempt, if there was one
 }
@@ -85,6 +92,15 @@ func (c *checkpointer) rest() {
 	}
 }
 
+// release has segments freed that a snapshot was the last to need.
+func (c *checkpointer) release() {
+	c.let.Store(true)
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
 // run is the checkpointer's goroutine.
 func (c *checkpointer) run() {
 	defer close(c.done)
@@ -100,9 +116,24 @@ func (c *checkpointer) run() {
 		case <-wake:
 		case <-retry:
 		}
-		if c.db.space.wantsCheckpoint() || c.stuck.Load() || c.mayMakeRoom() || c.idle.Swap(false) {
+		if idle := c.idle.Swap(false); idle && c.db.space.active.Load() == 0 {
+			c.shrink()
+		} else if idle || c.db.space.wantsCheckpoint() || c.stuck.Load() || c.mayMakeRoom() {
 			c.attempt()
 		}
+		if c.let.Swap(false) {
+			c.freeLet()
+		}
+	}
+}
+
+// freeLet frees what a snapshot has let go.
+func (c *checkpointer) freeLet() {
+	c.running.Lock()
+	defer c.running.Unlock()
+	if err := c.free(); err != nil && !errors.Is(err, kv.ErrClosed) && !errors.Is(err, kv.ErrFailed) {
+		c.let.Store(true) // with the next checkpoint
+		c.db.logger.Debug("segments that a snapshot has let go are not freed yet", "cause", err)
 	}
 }
 
@@ -113,10 +144,43 @@ func (c *checkpointer) mayMakeRoom() bool {
 	return s.refused.Load() && s.active.Load() > 0 && (last == nil || time.Since(*last) > retryAfter)
 }
 
-// attempt runs one checkpoint, and logs once if it fails.
+// attempt runs one checkpoint of what there is to merge, and logs once if it fails.
 func (c *checkpointer) attempt() error {
 	c.running.Lock()
 	defer c.running.Unlock()
+	err := c.try()
+	_, settled := c.db.space.taken()
+	c.futile = 0
+	c.restless.Store(err == nil && !settled)
+	return err
+}
+
+// futileMax: the first attempt may only move the redo point to the end of the log,
+// so that the next one frees what was before it.
+const futileMax = 2
+
+// shrink runs a checkpoint of a store that is at rest, for what it frees. It is
+// asked for every second, until it is no use any more; while it is, it comes back
+// at once.
+func (c *checkpointer) shrink() {
+	c.running.Lock()
+	defer c.running.Unlock()
+	before, _ := c.db.space.taken()
+	c.resting = true
+	err := c.try()
+	c.resting = false
+	after, settled := c.db.space.taken()
+	if c.futile++; after < before {
+		c.futile = 0
+	}
+	c.restless.Store(err == nil && !settled && c.futile < futileMax)
+	if c.restless.Load() && c.futile == 0 {
+		c.rest()
+	}
+}
+
+func (c *checkpointer) try() error {
+	c.cleaned = 0
 	c.db.space.refused.Store(false)
 	err := c.checkpoint()
 	now := time.Now()
@@ -137,6 +201,9 @@ func (c *checkpointer) checkpoint() error {
 	}
 	for c.frozen != nil {
 		if err := c.step(); err != nil {
+			return err
+		}
+		if err := c.cleanBetween(); err != nil {
 			return err
 		}
 	}
@@ -165,7 +232,7 @@ func (c *checkpointer) begin() error {
 // freeze takes the active delta over, if there is anything in it.
 func (c *checkpointer) freeze() error {
 	err := c.db.queue.control(func(w *writer) {
-		if w.failure == nil && w.applier.delta.Len()+w.applier.delta.Ranges() > 0 {
+		if w.failure == nil && (c.resting || w.applier.delta.Len()+w.applier.delta.Ranges() > 0) {
 			c.frozen, c.redo = w.freeze()
 			c.held = w.takeHeld()
 			c.kept = blobsOf(c.frozen)
@@ -189,16 +256,16 @@ func (c *checkpointer) step() error {
 		return err
 	}
 	done := next == nil
-	root := c.nextRoot(m, tree, done)
-	m.account()
-	root.Segments = c.db.space.accounts()
-	j := &appendJob{root: &root}
-	if _, err := c.db.appendJob(j); err != nil {
-		m.unaccount()
+	if err := c.writeRoot(m, tree, done); err != nil {
 		c.freeing = freeing
-		return fmt.Errorf("writing a ROOT: %w", err)
+		return err
 	}
-	c.root, c.place, c.from = root, j.rootAt, next
+	c.from = next
+	return c.conclude(m, tree, done)
+}
+
+// conclude publishes a tree whose ROOT is durable, and frees what it has left dead.
+func (c *checkpointer) conclude(m *merge, tree btree.Tree, done bool) error {
 	if err := c.adopt(tree, done); err != nil {
 		return err
 	}
@@ -206,6 +273,20 @@ func (c *checkpointer) step() error {
 		c.db.cache.drop(p)
 	}
 	return c.free()
+}
+
+// writeRoot makes the tree after a step the one that counts.
+func (c *checkpointer) writeRoot(m *merge, tree btree.Tree, done bool) error {
+	root := c.nextRoot(m, tree, done)
+	c.db.space.exchange(m.born, m.died)
+	root.Segments = c.db.space.accounts()
+	j := &appendJob{root: &root}
+	if _, err := c.db.appendJob(j); err != nil {
+		c.db.space.takeBack(m.born, m.died)
+		return fmt.Errorf("writing a ROOT: %w", err)
+	}
+	c.root, c.place = root, j.rootAt
+	return nil
 }
 
 // phases are the ends of the parts of the key space that a checkpoint merges one
@@ -295,19 +376,6 @@ func (c *checkpointer) nextRoot(m *merge, tree btree.Tree, done bool) item.Root 
 	return root
 }
 
-// account and unaccount move the accounts by what the step changed.
-func (m *merge) account()   { m.move(1) }
-func (m *merge) unaccount() { m.move(-1) }
-
-func (m *merge) move(n int64) {
-	for _, p := range m.born {
-		m.db.space.count(p, n)
-	}
-	for _, p := range m.died {
-		m.db.space.count(p, -n)
-	}
-}
-
 // adopt publishes the new tree.
 func (c *checkpointer) adopt(tree btree.Tree, done bool) error {
 	if done {
@@ -322,7 +390,9 @@ func (c *checkpointer) adopt(tree btree.Tree, done bool) error {
 	c.db.userPairs.Store(c.root.UserPairs)
 	c.db.treeLinks.Store(c.root.Links)
 	c.db.roots.Store(c.root.Number)
-	return c.db.queue.soon(func(w *writer) { w.adopt(tree, done) })
+	err := c.db.queue.soon(func(w *writer) { w.adopt(tree, done) })
+	c.db.space.settle()
+	return err
 }
 
 // free gives back what the last ROOT has made dead. Another append comes first:

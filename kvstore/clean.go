@@ -14,25 +14,20 @@ import (
 	"kivaloo/lbs"
 )
 
-const (
-	// cleanShare is the part of a segment that may be live for it to be cleaned:
-	// above it, copying costs more than it gives.
-	cleanShare = 2
-	// cleanBytes bounds what one checkpoint copies.
-	cleanBytes = stepBytes
-)
-
 // A cleaning moves what is live in mostly dead segments, so that a checkpoint
 // leaves them dead: pages are written again where they are touched, chunks are
 // copied as they are.
 type cleaning struct {
 	touches []btree.Touch
 	chunks  []chunkMove
+	waiting []chunkMove // not copied yet
+	bytes   int         // of them
 }
 
 // A chunkMove is a chunk that has been copied.
 type chunkMove struct {
 	key      []byte
+	item     []byte // until it is copied
 	from, to page.Ref
 }
 
@@ -42,7 +37,8 @@ func (c *checkpointer) planCleaning() (*cleaning, error) {
 	if c.db.space.segmented == nil {
 		return cl, nil
 	}
-	for _, g := range c.db.space.victims(c.root.Redo) {
+	most := max(cleanBytes, c.appendedSincePlan())
+	for _, g := range c.db.space.victims(c.root.Redo, most) {
 		err := c.cleanSegment(cl, g)
 		if errors.Is(err, kv.ErrCorrupt) {
 			c.spoil(g, err)
@@ -52,10 +48,69 @@ func (c *checkpointer) planCleaning() (*cleaning, error) {
 			return nil, err
 		}
 	}
+	if err := c.copyWaiting(cl); err != nil {
+		return nil, err
+	}
 	slices.SortFunc(cl.touches, func(a, b btree.Touch) int {
 		return cmp.Or(bytes.Compare(a.Key, b.Key), cmp.Compare(a.Level, b.Level))
 	})
 	return cl, nil
+}
+
+// cleanBetween cleans between two steps of a checkpoint, if the log has come to take
+// more than it may. A merge of changes all over the tree leaves a few live pages in
+// each of the old segments; to wait for its end would take twice the space.
+func (c *checkpointer) cleanBetween() error {
+	s := c.db.space
+	taken, _ := s.taken()
+	if s.target == 0 || s.low.Load() || taken < max(s.ceiling(), c.cleaned+s.liveBytes.Load()/cleanAgainShare) {
+		return nil
+	}
+	clean, err := c.planCleaning()
+	if err != nil {
+		c.db.logger.Debug("nothing is cleaned between two steps", "cause", err)
+		return nil
+	}
+	if len(clean.touches)+len(clean.chunks) > 0 {
+		err = c.mergeCleaning(clean)
+	}
+	c.cleaned, _ = s.taken()
+	return err
+}
+
+// cleanAgainShare: the log is not cleaned again before it has grown by this part of
+// what is live; it may be that nothing more can be done.
+const cleanAgainShare = 8
+
+// mergeCleaning merges nothing but what the cleaning moves. A checkpoint that is
+// under way goes on afterwards where it was.
+func (c *checkpointer) mergeCleaning(clean *cleaning) error {
+	end := phases[len(phases)-1]
+	for from := []byte{}; from != nil; {
+		m := &merge{db: c.db, free: slices.Clone(c.root.Free), kept: c.kept}
+		d := new(delta.Delta)
+		m.moved = clean.moveChunks(d, c.root.Stamp)
+		tree, next, err := c.merge(m, newChanges(d, from, end), from, clean.before(end))
+		if err != nil {
+			return err
+		}
+		if err := c.writeRoot(m, tree, false); err != nil {
+			return err
+		}
+		if err := c.conclude(m, tree, false); err != nil {
+			return err
+		}
+		from = next
+	}
+	return nil
+}
+
+// appendedSincePlan is how much has been appended since this was last asked.
+func (c *checkpointer) appendedSincePlan() int64 {
+	next := c.db.log.Next()
+	n := int64(next-c.planned) * int64(c.db.blockBytes)
+	c.planned = next
+	return n
 }
 
 // spoil leaves a segment that is damaged out from now on: it keeps its room, and
@@ -66,56 +121,6 @@ func (c *checkpointer) spoil(g lbs.Segment, err error) {
 	s.mu.spoiled[g.First] = struct{}{}
 	s.mu.Unlock()
 	c.db.logger.Error("a segment cannot be cleaned", "first", g.First, "blocks", g.Blocks, "error", err)
-}
-
-// victims are the segments to clean now: the emptiest before the redo point, if
-// the log is more than twice what is live, or the disk is full.
-func (s *space) victims(redo uint64) []lbs.Segment {
-	most, share := s.cleaningBounds()
-	segments := s.segmented.Segments()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	used, live := int64(0), int64(0)
-	var candidates []lbs.Segment
-	for i, g := range segments {
-		used += g.Bytes
-		live += s.mu.live[g.First]
-		old := i+1 < len(segments) && segments[i+1].First <= redo
-		if _, spoiled := s.mu.spoiled[g.First]; spoiled {
-			continue
-		}
-		if old && s.mu.held[g.First] == 0 && s.mu.live[g.First] > 0 && s.mu.live[g.First] <= share(g.Bytes) {
-			candidates = append(candidates, g)
-		}
-	}
-	if used <= 2*live && !s.low.Load() {
-		return nil
-	}
-	slices.SortFunc(candidates, func(a, b lbs.Segment) int {
-		return cmp.Compare(s.mu.live[a.First], s.mu.live[b.First])
-	})
-	n := 0
-	for copied := int64(0); n < len(candidates); n++ {
-		if copied += s.mu.live[candidates[n].First]; copied > most && (n > 0 || s.low.Load()) {
-			break
-		}
-	}
-	return candidates[:n]
-}
-
-// cleaningBounds says how much one checkpoint may copy, and how many bytes of a
-// segment may be live for it to be cleaned. With nothing left but the reserve that
-// is most of it: what little that frees is all there is to be had.
-func (s *space) cleaningBounds() (most int64, share func(bytes int64) int64) {
-	half := func(bytes int64) int64 { return bytes / cleanShare }
-	if !s.low.Load() {
-		return cleanBytes, half
-	}
-	u, err := s.segmented.Space()
-	if err != nil || u.Free+u.Spare-u.Reserve > u.Reserve/2 {
-		return min(cleanBytes, u.Spare/2), half
-	}
-	return min(cleanBytes, u.Spare/2), func(bytes int64) int64 { return bytes - bytes/8 }
 }
 
 // cleanSegment finds the items of a segment, append by append from its end.
@@ -178,12 +183,31 @@ func (c *checkpointer) cleanItem(cl *cleaning, b []byte, place page.Place) error
 	if err != nil || !found || !bytes.Equal(p.value, item.AppendRef(nil, ref)) {
 		return err
 	}
-	places, err := c.db.append([][]byte{b})
+	cl.waiting = append(cl.waiting, chunkMove{key: key, item: bytes.Clone(b), from: ref})
+	if cl.bytes += len(b); cl.bytes < jobBytesMax {
+		return nil
+	}
+	return c.copyWaiting(cl)
+}
+
+// copyWaiting appends the chunks that were found to be live, many at once.
+func (c *checkpointer) copyWaiting(cl *cleaning) error {
+	if len(cl.waiting) == 0 {
+		return nil
+	}
+	items := make([][]byte, len(cl.waiting))
+	for i := range items {
+		items[i] = cl.waiting[i].item
+	}
+	places, err := c.db.append(items)
 	if err != nil {
 		return err
 	}
-	to := page.Ref{Place: places[0], CRC: ref.CRC}
-	cl.chunks = append(cl.chunks, chunkMove{key, ref, to})
+	for i, m := range cl.waiting {
+		m.item, m.to = nil, page.Ref{Place: places[i], CRC: m.from.CRC}
+		cl.chunks = append(cl.chunks, m)
+	}
+	cl.waiting, cl.bytes = nil, 0
 	return nil
 }
 

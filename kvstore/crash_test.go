@@ -91,7 +91,7 @@ func runWorkload(d *crashdisk.Disk, seed uint64) (h history, roots int) {
 		}
 		h.acked, h.pending = after, nil
 	}
-	return h, int(db.checkpoint.root.Number)
+	return h, int(db.roots.Load())
 }
 
 // checkCrashed opens the store after a cut, cutting that as well now and then,

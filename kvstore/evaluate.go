@@ -54,10 +54,10 @@ func (w *writer) evaluate(r *request) {
 	w.open.grows = w.open.grows || r.grows
 }
 
-// txnAppendMax bounds what one transaction adds to an append: the largest value
-// and as much again. Patches of a large value write whole chunks, so that many
-// small ones can come to far more than they say.
-const txnAppendMax = 2 * kv.ValueBytesMax
+// txnAppendMax bounds what one transaction adds to an append: about what it may
+// bring itself, and as much again. Patches of a large value write whole chunks, so
+// that many small ones can come to far more than they say.
+const txnAppendMax = 128 << 20
 
 var (
 	// errNoPair: an effect found no pair to act on.

@@ -58,6 +58,11 @@ type Options struct {
 	// LogBytes bounds the log that a restart replays, 0 meaning half of the live
 	// data, from 4 to 48 MiB. Tests make it small.
 	LogBytes int64
+	// StoragePrice is what keeping a gigabyte for a month costs, in millions of I/Os:
+	// the dearer space is, the more is written to save it. 0 means
+	// StoragePriceDefault; NoCleaning, or less than nothing, that no segment is
+	// cleaned.
+	StoragePrice float64
 	// PageBytes is the target length of pages, 0 meaning the tree's default.
 	PageBytes int
 	// SegmentBytesMin and SegmentBytesMax bound segment files, 0 meaning the block
@@ -121,6 +126,8 @@ type DB struct {
 	evaluating sync.Mutex // held while transactions are evaluated; guards pins
 	pins       *pins
 
+	stagedInMemoryMax int64 // tests make it small
+
 	listeners atomic.Int64 // observers and watchers: whether changes are noted
 	stagedIDs atomic.Uint64
 	userPairs atomic.Int64 // as of the last ROOT
@@ -167,8 +174,8 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 func newDB(opts Options, log lbs.Store) *DB {
 	db := &DB{
 		opts: opts, log: log, blockBytes: log.BlockBytes(), logger: opts.Logger,
-		clock: &clock{now: opts.Now}, cache: newCache(log, opts.CacheBytes), space: newSpace(log, opts.LogBytes),
-		hub: newHub(), pins: newPins(),
+		clock: &clock{now: opts.Now}, cache: newCache(log, opts.CacheBytes), space: newSpace(log, &opts),
+		hub: newHub(), pins: newPins(), stagedInMemoryMax: stagedInMemoryMax,
 		closing: make(chan struct{}), writerDone: make(chan struct{}),
 	}
 	db.queue.ready = make(chan struct{}, 1)
@@ -192,6 +199,8 @@ func (db *DB) start(w *writer, root item.Root) {
 	w.open.reset(w.next, w.base())
 	db.writer = w
 	db.checkpoint = newCheckpointer(db, root, w.root)
+	_, settled := db.space.taken()
+	db.checkpoint.restless.Store(!settled) // a store may have been closed before it was cleaned
 	go w.runFlusher()
 	go w.run()
 	go db.checkpoint.run()
@@ -288,6 +297,7 @@ func (db *DB) Space(ctx context.Context) (kv.Usage, error) {
 			u.Pairs += int64(d.Len())
 		}
 	}
+	u.HeldBytes = db.space.heldBytes()
 	if db.space.segmented == nil {
 		return u, nil
 	}

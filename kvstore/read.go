@@ -86,6 +86,9 @@ func (db *DB) pairFrom(s *state, p *pair, req *kv.GetRequest) (kv.Pair, error) {
 	if length == 0 {
 		length = -1
 	}
+	if n := out.Size - min(req.Offset, out.Size); n > kv.GetBytesMax && (length < 0 || length > kv.GetBytesMax) {
+		return kv.Pair{}, fmt.Errorf("get of up to %d bytes at once: %w", n, kv.ErrTooLarge)
+	}
 	out.Value, err = readValue(p, req.Offset, length, func(b *item.Blob, number uint32) ([]byte, error) {
 		return db.chunkOf(s, b, number, nil)
 	})

@@ -12,8 +12,13 @@ import (
 type request struct {
 	txn     *kv.Txn
 	session *session // who asks, or nil
-	// blobs are values that were written ahead (stageValues), by effect.
+	// blobs are values that were written ahead (stageValues), by effect; ahead are
+	// patches that were; held the segments that are held for both.
 	blobs map[int]stagedBlob
+	ahead map[*kv.Effect]*aheadPatch
+	held  []uint64
+	// inMemory is how much staged data has been read into the transaction.
+	inMemory int64
 	// internal, if not nil, runs in the writer instead of a transaction's effects:
 	// it may emit operations.
 	internal func(w *writer) error

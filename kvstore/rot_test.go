@@ -135,6 +135,7 @@ func (r *rot) check(d *crashdisk.Disk) {
 		}
 		return
 	}
+	next := db.log.Next() // as it was found: a store that is left alone for a second merges
 	corrupt := 0
 	for key, want := range r.want {
 		p, err := db.Get(ctx, kv.GetRequest{Key: []byte(key), Want: kv.WantAll})
@@ -143,7 +144,7 @@ func (r *rot) check(d *crashdisk.Disk) {
 			corrupt++
 		case err != nil:
 			r.t.Errorf("%q: %v", key, err)
-		case string(p.Value) != want && (key != r.last || string(p.Value) != r.before || db.log.Next() > r.lastBlock):
+		case string(p.Value) != want && (key != r.last || string(p.Value) != r.before || next > r.lastBlock):
 			r.t.Errorf("%q has %d bytes %.10q, want %d bytes %.10q", key, len(p.Value), p.Value, len(want), want)
 		}
 	}
@@ -203,20 +204,24 @@ func TestFailedPatchLeavesNothing(t *testing.T) {
 	defer db.Close()
 	want := bytes.Repeat([]byte("x"), 3*kv.ChunkBytes)
 	set(t, db, "blob", string(want))
-	reads := 0
+	reads, nth := 0, 0
 	remove := fs.Inject(func(c faultdisk.Call) *faultdisk.Fault {
 		if c.Op == faultdisk.Read && c.Bytes > kv.ChunkBytes {
-			if reads++; reads == 2 {
+			if reads++; reads == nth {
 				return &faultdisk.Fault{Err: errDisk}
 			}
 		}
 		return nil
 	})
-	for _, e := range []kv.Effect{
-		{Op: kv.Patch, Offset: 100, Value: make([]byte, 2*kv.ChunkBytes)},
-		{Op: kv.Punch, Offset: 100, Length: 2 * kv.ChunkBytes},
+	for _, c := range []struct {
+		effect kv.Effect
+		nth    int // read, of the last chunk: what is in memory is not read, nor a chunk that goes as a whole
+	}{
+		{kv.Effect{Op: kv.Patch, Offset: 100, Value: make([]byte, 2*kv.ChunkBytes)}, 2},
+		{kv.Effect{Op: kv.Punch, Offset: 100, Length: 2 * kv.ChunkBytes}, 1},
 	} {
-		reads, e.Key = 0, []byte("blob")
+		e := c.effect
+		reads, nth, e.Key = 0, c.nth, []byte("blob")
 		if _, err := db.Commit(ctx, &kv.Txn{Effects: []kv.Effect{e}}); !errors.Is(err, errDisk) {
 			t.Errorf("effect %d: %v (%d reads)", e.Op, err, reads)
 		}

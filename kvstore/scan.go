@@ -202,7 +202,7 @@ func (sc *scanner) pair(entry *kv.Pair) error {
 	if sc.req.Want&kv.WantValue == 0 {
 		return nil
 	}
-	most := int64(sc.req.ValueBytes)
+	most := min(int64(sc.req.ValueBytes), kv.GetBytesMax)
 	if most <= 0 {
 		most = kv.InlineBytesMax
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 
+	"kivaloo/kvstore/delta"
+	"kivaloo/kvstore/item"
 	"kivaloo/kvstore/kv"
 )
 
@@ -12,6 +14,7 @@ import (
 type snapshot struct {
 	db    *DB
 	state *state
+	kept  keptSegments
 	ended atomic.Bool
 }
 
@@ -21,11 +24,28 @@ func (db *DB) Snapshot(ctx context.Context) (kv.Snapshot, error) {
 		return nil, kv.ErrClosed
 	}
 	s := &snapshot{db: db}
-	db.space.mu.Lock()
-	db.space.mu.keepers[s] = struct{}{} // before the state is taken, so that none of it goes
-	db.space.mu.Unlock()
-	s.state = db.state.Load()
+	s.state, s.kept = db.space.pin(db.state.Load)
 	return s, nil
+}
+
+// chunkBlocks answers the first blocks of the chunks that the deltas of a state
+// name.
+func (s *state) chunkBlocks() (blocks []uint64) {
+	start, end := prefixRange([]byte{systemSpace, chunkKind})
+	for i := range layers {
+		d := s.layer(i)
+		if d == nil {
+			continue
+		}
+		it := d.Iterator()
+		for ok := it.Seek(start); ok && string(it.Entry().Key) < string(end); ok = it.Next() {
+			e := it.Entry()
+			if ref, err := item.Ref(e.Value); err == nil && !e.Has(delta.Deleted) {
+				blocks = append(blocks, ref.Block)
+			}
+		}
+	}
+	return blocks
 }
 
 // Get and Scan read the snapshot's state.
@@ -48,12 +68,10 @@ func (s *snapshot) Scan(ctx context.Context, req kv.ScanRequest) (kv.ScanPage, e
 // Version is the last change that the snapshot sees.
 func (s *snapshot) Version() kv.Stamp { return kv.Stamp(s.state.version) }
 
-// Release lets what only this snapshot needs be freed.
+// Release lets what only this snapshot needs be freed, at once.
 func (s *snapshot) Release() error {
-	if !s.ended.Swap(true) {
-		s.db.space.mu.Lock()
-		delete(s.db.space.mu.keepers, s)
-		s.db.space.mu.Unlock()
+	if !s.ended.Swap(true) && s.db.space.unpin(s.kept) {
+		s.db.checkpoint.release()
 	}
 	return nil
 }

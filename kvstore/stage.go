@@ -2,6 +2,7 @@ package kvstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -25,7 +26,13 @@ func (db *DB) Commit(ctx context.Context, txn *kv.Txn) (kv.Result, error) {
 // along with the commit they are part of.
 func (db *DB) CommitAsync(txn *kv.Txn, done func(kv.Result, error)) {
 	r := &request{txn: txn, done: done}
-	if err := db.admit(txn); err != nil {
+	err := db.admit(txn)
+	for i := range txn.Effects {
+		if err == nil && len(txn.Effects[i].Staged) > 0 {
+			err = fmt.Errorf("staged data without a session: %w", kv.ErrInvalid)
+		}
+	}
+	if err != nil {
 		r.fail(err)
 		return
 	}
@@ -45,6 +52,7 @@ func (db *DB) commitFor(s *session, txn *kv.Txn) (kv.Result, error) {
 		return kv.Result{}, err
 	}
 	r := &request{txn: txn, session: s}
+	defer db.releaseHeld(r)
 	taken, err := r.takeStaged()
 	var result kv.Result
 	if err == nil {
@@ -60,18 +68,22 @@ func (db *DB) commitFor(s *session, txn *kv.Txn) (kv.Result, error) {
 	return result, err
 }
 
-// commitStaged commits a request whose staged data it owns.
+// commitStaged commits a request whose staged data it owns. What was written ahead
+// for a value that others have changed meanwhile is written again.
 func (db *DB) commitStaged(r *request) (kv.Result, error) {
-	held, err := db.stageValues(r)
-	defer func() {
-		for _, first := range held {
-			db.space.release(first, 1)
-		}
-	}()
-	if err != nil {
+	if err := db.stageValues(r); err != nil {
 		return kv.Result{}, err
 	}
-	return db.commit(r)
+	for range overtakenMax {
+		if err := db.patchAhead(r); err != nil {
+			return kv.Result{}, err
+		}
+		result, err := db.commit(r)
+		if !errors.Is(err, errOvertaken) {
+			return result, err
+		}
+	}
+	return kv.Result{}, fmt.Errorf("others change the value all the time: %w", kv.ErrTooLarge)
 }
 
 // takeStaged puts staged data in the place of values, in a copy of the
@@ -93,7 +105,7 @@ func (r *request) takeStaged() (taken map[uint64]stagedChunk, err error) {
 		}
 		chunks, size, err := r.session.takeStaged(staged, taken)
 		if err == nil {
-			err = r.useStaged(i, chunks, size)
+			err = r.useStaged(i, &stagedReader{db: r.session.db, chunks: chunks}, size)
 		}
 		if err != nil {
 			return taken, fmt.Errorf("effect %d: %w", i, err)
@@ -103,29 +115,83 @@ func (r *request) takeStaged() (taken map[uint64]stagedChunk, err error) {
 }
 
 // useStaged makes staged chunks the blob of an effect, if they are one from its
-// beginning, or else the effect's value.
-func (r *request) useStaged(i int, chunks []stagedChunk, size int64) error {
+// beginning. Else they become the effect's value in memory, if that is not too much,
+// or are written once more: as a blob's chunks, or over those of the pair's blob.
+func (r *request) useStaged(i int, data *stagedReader, size int64) error {
 	e := &r.txn.Effects[i]
-	if e.Op == kv.Put && size > kv.InlineBytesMax && isBlob(chunks) {
-		staged := stagedBlob{blob: item.Blob{ID: chunks[0].blob, Size: size, ChunkBytes: kv.ChunkBytes}}
-		for _, c := range chunks {
+	if e.Op == kv.Put && size > kv.InlineBytesMax && isBlob(data.chunks) {
+		staged := stagedBlob{blob: item.Blob{ID: data.chunks[0].blob, Size: size, ChunkBytes: kv.ChunkBytes}}
+		for _, c := range data.chunks {
 			staged.refs = append(staged.refs, c.ref)
 		}
 		r.setBlob(i, staged)
 		return nil
 	}
-	if size > kv.ValueBytesMax {
-		return kv.ErrTooLarge
+	db := data.db
+	if e.Op == kv.Put && size >= stageValueBytes {
+		b := item.Blob{ID: db.clock.draw(1), Size: size, ChunkBytes: kv.ChunkBytes}
+		refs, err := db.rewrite(r, b.ID, 0, data, size)
+		r.setBlob(i, stagedBlob{b, refs})
+		return err
 	}
-	e.Value = make([]byte, 0, size)
-	for _, c := range chunks {
-		data, err := r.session.db.cache.chunk(c.ref, c.blob, c.number)
-		if err != nil {
-			return err
+	if e.Op != kv.Put && size+r.inMemory > db.stagedInMemoryMax {
+		return r.setAhead(i, data, size)
+	}
+	r.inMemory += size
+	e.Value = make([]byte, size)
+	return data.read(e.Value)
+}
+
+// A stagedReader reads what was staged from its beginning on.
+type stagedReader struct {
+	db     *DB
+	chunks []stagedChunk
+	rest   []byte // of the chunk before
+}
+
+// read fills p; there is as much.
+func (s *stagedReader) read(p []byte) error {
+	for len(p) > 0 {
+		if len(s.rest) == 0 {
+			c := s.chunks[0]
+			data, err := s.db.cache.chunk(c.ref, c.blob, c.number)
+			if err != nil {
+				return err
+			}
+			s.rest, s.chunks = data, s.chunks[1:]
 		}
-		e.Value = append(e.Value, data...)
+		n := copy(p, s.rest)
+		p, s.rest = p[n:], s.rest[n:]
 	}
 	return nil
+}
+
+// rewrite appends staged data as chunks of another blob, from a number on.
+func (db *DB) rewrite(r *request, blob uint64, number uint32, data *stagedReader, size int64) (refs []page.Ref, err error) {
+	buf := make([]byte, min(size, stageValueBytes))
+	for ; size > 0; size -= int64(len(buf)) {
+		buf = buf[:min(size, int64(len(buf)))]
+		if err := data.read(buf); err != nil {
+			return nil, err
+		}
+		more, held, err := db.writeChunks(blob, number, buf)
+		r.held = append(r.held, held...)
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, more...)
+		number += uint32(len(more))
+	}
+	return refs, nil
+}
+
+// releaseHeld lets go of what a request has written ahead: by now a delta names it,
+// or nobody ever will.
+func (db *DB) releaseHeld(r *request) {
+	for _, first := range r.held {
+		db.space.release(first, 1)
+	}
+	r.held = nil
 }
 
 func (r *request) setBlob(i int, b stagedBlob) {
@@ -135,23 +201,22 @@ func (r *request) setBlob(i int, b stagedBlob) {
 	r.blobs[i] = b
 }
 
-// stageValues writes the large values of a transaction ahead of it. It answers
-// the segments that are held for them until the transaction is done.
-func (db *DB) stageValues(r *request) (held []uint64, err error) {
+// stageValues writes the large values of a transaction ahead of it.
+func (db *DB) stageValues(r *request) error {
 	for i := range r.txn.Effects {
 		e := &r.txn.Effects[i]
 		if e.Op != kv.Put || len(e.Value) < stageValueBytes {
 			continue
 		}
 		b := item.Blob{ID: db.clock.draw(1), Size: int64(len(e.Value)), ChunkBytes: kv.ChunkBytes}
-		refs, segments, err := db.writeChunks(b.ID, 0, e.Value)
-		held = append(held, segments...)
+		refs, held, err := db.writeChunks(b.ID, 0, e.Value)
+		r.held = append(r.held, held...)
 		if err != nil {
-			return held, err
+			return err
 		}
 		r.setBlob(i, stagedBlob{b, refs})
 	}
-	return held, nil
+	return nil
 }
 
 // writeChunks appends data as chunks of a blob, from a number on. It answers, also

@@ -3,6 +3,7 @@ package kvstore
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 
 	"kivaloo/kvstore/delta"
 	"kivaloo/kvstore/item"
@@ -55,13 +56,23 @@ func (w *writer) patch(r *request, e *kv.Effect, offset int64, s uint64) error {
 	if err != nil {
 		return err
 	}
-	if offset+int64(len(e.Value)) > kv.ValueBytesMax {
+	length := int64(len(e.Value))
+	ahead := r.ahead[e]
+	if ahead != nil {
+		length = ahead.length
+	}
+	if offset+length > kv.ValueBytesMax {
 		return kv.ErrTooLarge
 	}
-	if err := w.overlay(&p, offset, e.Value, s); err != nil {
+	if ahead != nil {
+		err = w.overlayAhead(&p, offset, ahead, s)
+	} else {
+		err = w.overlay(&p, offset, e.Value, s)
+	}
+	if err != nil {
 		return err
 	}
-	return w.change(r, e, &p, found, kv.Change{Key: e.Key, Offset: offset, Length: int64(len(e.Value))}, s)
+	return w.change(r, e, &p, found, kv.Change{Key: e.Key, Offset: offset, Length: length}, s)
 }
 
 // append carries out kv.Append.
@@ -86,6 +97,13 @@ func (w *writer) copyRange(r *request, e *kv.Effect, s uint64) error {
 	}
 	if !found {
 		return errNoPair
+	}
+	size, err := from.size()
+	if err != nil {
+		return err
+	}
+	if min(e.Length, size-e.Offset) > kv.CopyBytesMax {
+		return fmt.Errorf("copy of more than %d bytes: %w", kv.CopyBytesMax, kv.ErrTooLarge)
 	}
 	data, err := w.readRange(&from, e.Offset, e.Length)
 	if err != nil {
@@ -200,6 +218,13 @@ func (w *writer) dropChunks(blob uint64, from uint32, s uint64) {
 	w.emit(&item.Op{Kind: item.OpDeleteRange, Key: start, End: end, Version: s})
 }
 
+// dropChunksBetween deletes the chunks of a blob from a number on, up to but not
+// including another.
+func (w *writer) dropChunksBetween(blob uint64, from, to uint32, s uint64) {
+	start, end := appendChunkKey(nil, blob, from), appendChunkKey(nil, blob, to)
+	w.emit(&item.Op{Kind: item.OpDeleteRange, Key: start, End: end, Version: s})
+}
+
 // truncate carries out kv.Truncate.
 func (w *writer) truncate(r *request, e *kv.Effect, s uint64) error {
 	p, found, err := w.lookupToWrite(e.Space)
@@ -302,29 +327,39 @@ func (w *writer) zero(p *pair, from, to int64, s uint64) error {
 		return err
 	}
 	step := int64(blob.ChunkBytes)
-	for at := from; at < to; {
-		number, in := uint32(at/step), at%step
-		n := min(step-in, to-at)
-		if err := w.zeroChunk(&blob, number, in, n, s); err != nil {
+	first, in := uint32(from/step), from%step
+	last := uint32(to / step) // the one in which the range ends
+	if first == last {
+		return w.zeroChunk(&blob, first, in, to%step, s)
+	}
+	if in > 0 {
+		if err := w.zeroChunk(&blob, first, in, step, s); err != nil {
 			return err
 		}
-		at += n
+		first++
 	}
-	return nil
+	if first < last {
+		w.dropChunksBetween(blob.ID, first, last, s)
+	}
+	return w.zeroChunk(&blob, last, 0, to%step, s)
 }
 
-func (w *writer) zeroChunk(blob *item.Blob, number uint32, in, n int64, s uint64) error {
+// zeroChunk makes a part of a chunk zero. Where that is all of it the chunk goes.
+func (w *writer) zeroChunk(blob *item.Blob, number uint32, from, to int64, s uint64) error {
+	if from == to {
+		return nil
+	}
 	old, err := w.chunk(blob, number)
-	if err != nil || int64(len(old)) <= in {
+	if err != nil || int64(len(old)) <= from {
 		return err
 	}
-	if in == 0 && n >= int64(len(old)) {
+	if from == 0 && to >= int64(len(old)) {
 		key := appendChunkKey(nil, blob.ID, number)
 		w.emit(&item.Op{Kind: item.OpDelete, Key: key, Version: s})
 		return nil
 	}
 	chunk := bytes.Clone(old)
-	clear(chunk[in:min(in+n, int64(len(chunk)))])
+	clear(chunk[from:min(to, int64(len(chunk)))])
 	w.writeChunk(blob.ID, number, chunk, s)
 	return nil
 }

@@ -400,14 +400,15 @@ func (w *writer) runAll(list *[]func(w *writer)) {
 
 // rest is called after each second without anything to do. The first time it
 // proves the last commit by a small append; after that it has what is in the delta
-// merged, so that an idle store has freed what its last changes left dead.
+// merged, so that an idle store has freed what its last changes left dead, and
+// cleaned for as long as that makes it smaller.
 func (w *writer) rest() {
 	switch {
 	case w.failure != nil || w.flushing != nil || len(w.open.requests) > 0:
 	case w.dirty:
 		w.open.idle = true
 		w.startFlush()
-	case w.db.space.active.Load() > 0:
+	case w.db.space.active.Load() > 0 || w.db.checkpoint.restless.Load():
 		w.db.checkpoint.rest()
 	}
 }

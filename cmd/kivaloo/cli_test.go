@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"kivaloo/fusefs"
+	"kivaloo/kvstore"
 	"kivaloo/kvstore/client"
 	"kivaloo/kvstore/kv"
 	"kivaloo/lbs"
@@ -97,6 +98,20 @@ func TestOutcomeOfAServer(t *testing.T) {
 	}
 	if err := (&process{fd: -1}).outcome(); err != nil {
 		t.Errorf("where there was none: %v", err)
+	}
+}
+
+func TestStoragePrice(t *testing.T) {
+	price := storagePrice{kvstore.StoragePriceDefault}
+	for text, want := range map[string]float64{"0": kvstore.NoCleaning, "1": 1, "0.5": 0.5, "1e3": 1000} {
+		if err := price.Set(text); err != nil || price.option() != want {
+			t.Errorf("%q: %v, %v", text, price.option(), err)
+		}
+	}
+	for _, text := range []string{"", "-1", "NaN", "Inf", "1e7", "1 ", "one"} {
+		if err := price.Set(text); err == nil {
+			t.Errorf("%q is taken for %v", text, price.price)
+		}
 	}
 }
 

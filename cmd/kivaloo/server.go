@@ -68,6 +68,7 @@ type server struct {
 	block       byteSize
 	cache       byteSize
 	logBound    byteSize
+	price       storagePrice
 
 	dir     string
 	log     *slog.Logger
@@ -82,6 +83,7 @@ type server struct {
 func (s *server) declare(flags *pflag.FlagSet) {
 	s.block = byteSize{least: lbs.BlockBytesMin, most: lbs.BlockBytesMax}
 	s.cache = byteSize{least: cacheBytesMin, most: cacheBytesMax}
+	s.price = storagePrice{kvstore.StoragePriceDefault}
 	s.logBound = byteSize{least: logBoundMin, most: logBoundMax}
 	flags.BoolVarP(&s.foreground, "foreground", "f", false, "stay in the foreground, and log to standard error")
 	flags.StringArrayVar(&s.sockets, "socket", nil, "serve at `ADDR`: a path, host:port or [ip]:port; repeatable (default DIR/"+socketName+")")
@@ -92,6 +94,7 @@ func (s *server) declare(flags *pflag.FlagSet) {
 		lbs.BlockBytesMin, lbs.BlockBytesMax, lbs.BlockBytesDefault))
 	flags.VarP(&s.cache, "cache", "c", "keep at most so many `BYTES` of pages in memory, such as 512M (default "+humanBytes(kvstore.CacheBytesDefault)+")")
 	flags.Var(&s.logBound, "log-bound", "merge commits into pages after so many `BYTES` of log (default by the size of the store, 4M to 48M)")
+	flags.VarP(&s.price, "storage-price", "S", "what a gigabyte on the disk costs for a month, as a `PRICE` in millions of I/Os: the dearer, the more is written to keep the store small; 0 never moves anything")
 }
 
 func setupServe(flags *pflag.FlagSet) func(*env, []string) error {
@@ -219,6 +222,7 @@ func (s *server) openStore() error {
 		db, err := kvstore.Open(context.Background(), kvstore.Options{
 			Dir: s.dir, Create: true, Logger: s.log, AcceptClock: s.acceptClock,
 			BlockBytes: int(s.block.bytes), CacheBytes: s.cache.bytes, LogBytes: s.logBound.bytes,
+			StoragePrice: s.price.option(),
 		})
 		if err == nil {
 			s.store = db

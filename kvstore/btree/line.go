@@ -64,6 +64,7 @@ func (m *merger) children(p *page.Page, b bracket) (list []node, atEnd bool, err
 }
 
 func (m *merger) child(l line, level int, n node, b bracket) error {
+	m.passStale(n.ref, level, b.high)
 	if !m.dueIn(level, b.high) && !l.wants(b.low) {
 		return l.keep(n)
 	}

@@ -38,6 +38,11 @@ type Touch struct {
 	Place page.Place
 }
 
+// means says whether the touch is for the page at ref, which holds its key.
+func (t *Touch) means(ref page.Ref) bool {
+	return t.Place == page.Place{} || t.Place == ref.Place
+}
+
 // A Sink takes new pages.
 type Sink interface {
 	// Write keeps sealed pages and answers their places, of which Bytes is not

@@ -341,6 +341,26 @@ func TestTouchedPagesMove(t *testing.T) {
 	}
 }
 
+// The pages of a segment that is cleaned are mostly dead. To find that out takes
+// their parents; no leaf is read for it.
+func TestDeadTouchesReadNoLeaf(t *testing.T) {
+	w := newWorld(t, newSeed())
+	w.opts.PageBytes = 512
+	w.merge(sequential(page.SpaceUser, 0, 5000))
+	inner := 0
+	for level, refs := range w.pagesOf() {
+		for range refs {
+			w.opts.Touches = append(w.opts.Touches, Touch{Key: w.randomKey(), Place: page.Place{Block: 1 << 40}})
+			inner += min(level, 1)
+		}
+	}
+	sortTouches(w.opts.Touches)
+	tree, _, stats, err := Merge(w.log, w.log, w.tree, &changeList{}, w.opts)
+	if err != nil || tree != w.tree || stats.PagesRead > inner {
+		t.Fatalf("%v; %+v, of %d inner pages", err, stats, inner)
+	}
+}
+
 func TestTouchesBesideChanges(t *testing.T) {
 	w := newWorld(t, newSeed())
 	w.opts.PageBytes = 512

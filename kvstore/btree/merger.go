@@ -116,6 +116,19 @@ func (m *merger) dueIn(level int, high []byte) bool {
 	return false
 }
 
+// passStale drops touches that mean another page than this one, where its place
+// is known: it is not read for their sake.
+func (m *merger) passStale(ref page.Ref, level int, high []byte) {
+	if m.stopped || level >= len(m.touches) {
+		return
+	}
+	list := m.touches[level]
+	for len(list) > 0 && below(list[0].Key, high) && !list[0].means(ref) {
+		list = list[1:]
+	}
+	m.touches[level] = list
+}
+
 // usedUp stops the merge once the budget is spent. From then on nothing is due,
 // and what is not yet rewritten stays as it is.
 func (m *merger) usedUp() bool {
@@ -141,8 +154,7 @@ func (m *merger) usedUp() bool {
 func (m *merger) touched(ref page.Ref, level int, high []byte) bool {
 	hit := false
 	for level < len(m.touches) && len(m.touches[level]) > 0 && below(m.touches[level][0].Key, high) {
-		t := &m.touches[level][0]
-		hit = hit || t.Place == page.Place{} || t.Place == ref.Place
+		hit = hit || m.touches[level][0].means(ref)
 		m.touches[level] = m.touches[level][1:]
 	}
 	return hit

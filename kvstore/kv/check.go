@@ -11,7 +11,7 @@ func (t *Txn) Check() error {
 	if len(t.Effects) > TxnEffectsMax || len(t.Guards) > TxnGuardsMax {
 		return fmt.Errorf("transaction of %d guards and %d effects: %w", len(t.Guards), len(t.Effects), ErrTooLarge)
 	}
-	bytes := 0
+	bytes, pieces := 0, 0
 	for i := range t.Guards {
 		if err := t.Guards[i].check(); err != nil {
 			return fmt.Errorf("guard %d: %w", i, err)
@@ -24,6 +24,10 @@ func (t *Txn) Check() error {
 		}
 		e := &t.Effects[i]
 		bytes += len(e.Key) + len(e.To) + len(e.Value) + len(e.Meta)
+		pieces += len(e.Staged)
+	}
+	if pieces > TxnStagedMax {
+		return fmt.Errorf("transaction of %d pieces of staged data: %w", pieces, ErrTooLarge)
 	}
 	if bytes > TxnBytesMax {
 		return fmt.Errorf("transaction of %d bytes: %w", bytes, ErrTooLarge)

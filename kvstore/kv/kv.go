@@ -25,7 +25,7 @@ import (
 // Limits of a pair.
 const (
 	KeyBytesMax   = 4095
-	ValueBytesMax = 64 << 20
+	ValueBytesMax = 1 << 30
 	MetaBytesMax  = 8 << 10
 
 	// NamesMax is how many keys may lead to one value: as many as on ext4. Whoever
@@ -46,9 +46,21 @@ const (
 const (
 	TxnEffectsMax = 4096
 	TxnGuardsMax  = 4096
-	// TxnBytesMax bounds keys, values and metadata of one transaction together.
-	TxnBytesMax = ValueBytesMax + 1<<20
+	// TxnBytesMax bounds keys, values and metadata of one transaction together, as
+	// it is held in memory: a value of 64 MiB, and what goes with it. Longer values
+	// are staged (Session.Stage), which does not count here.
+	TxnBytesMax = 64<<20 + 1<<20
+	// TxnStagedMax bounds the pieces of staged data of one transaction: twice those
+	// of the longest value in whole chunks.
+	TxnStagedMax = 2 * ValueBytesMax / ChunkBytes
+	// CopyBytesMax bounds what one CopyRange copies, holes included: the store does
+	// that in memory.
+	CopyBytesMax = 64 << 20
 )
+
+// GetBytesMax is the longest part of a value that one Get, or one entry of a scan,
+// answers: it is in memory as a whole.
+const GetBytesMax = 64 << 20
 
 // A Stamp is an instant at which something changed: nanoseconds of wall time
 // since 1970, forced to grow by at least one from one change to the next, so
@@ -134,7 +146,8 @@ type GetRequest struct {
 	Want  Want
 	// Offset and Length choose a part of the value; Length 0 means all of it from
 	// Offset on. A part beyond the end is shorter, or empty; a negative one is
-	// ErrInvalid.
+	// ErrInvalid. More than GetBytesMax is ErrTooLarge: longer values are read in
+	// parts.
 	Offset, Length int64
 }
 
@@ -161,7 +174,7 @@ type ScanRequest struct {
 	Bytes int
 	Want  Want
 	// ValueBytes bounds how much of each value is answered, 0 meaning
-	// InlineBytesMax. Size tells its whole length.
+	// InlineBytesMax, and more than GetBytesMax that. Size tells its whole length.
 	ValueBytes int
 }
 
@@ -253,5 +266,9 @@ type Usage struct {
 	UsedBytes int64 // bytes that the log takes on the disk
 	FreeBytes int64 // bytes that may still be written before ErrNoSpace
 	FileBytes int64 // size of the file system below
-	HeldBytes int64 // bytes that only snapshots and readers keep from being freed
+	// HeldBytes is the part of UsedBytes that only snapshots keep from being freed:
+	// the parts of the log, as large as the store frees at once, in which nothing is
+	// live and that a snapshot may read. It is up to date as of the last checkpoint,
+	// and less what has been released since.
+	HeldBytes int64
 }

@@ -40,7 +40,9 @@ type Session interface {
 	// Unmark takes back MarkPrefix.
 	Unmark(prefix []byte)
 
-	// Stage writes data of at most ChunkBytes to the log without naming it.
+	// Stage writes data of at most ChunkBytes to the log without naming it. A value
+	// put of pieces of ChunkBytes (the last may be shorter), staged one after the
+	// other with nothing else between, is not written again.
 	Stage(ctx context.Context, data []byte) (Staged, error)
 
 	// Unstage drops staged data that no transaction will use.

@@ -81,7 +81,7 @@ const (
 	// CopyRange copies Length bytes at Offset of Key to ToOffset of To, whose
 	// pair is created where there is none: a Patch of To with what Key held
 	// before. What lies beyond the end of Key is left out. Key must be there, and
-	// may be To.
+	// may be To. ErrTooLarge: more than CopyBytesMax, after what was left out.
 	CopyRange
 	// Delete removes the pair; there need be none.
 	Delete
@@ -118,7 +118,9 @@ type Effect struct {
 
 	Value []byte
 	// Staged is used in place of Value: bytes that were written ahead of their
-	// transaction (Session.Stage), in order.
+	// transaction (Session.Stage), in order. More than TxnBytesMax of them can be
+	// put, or patched or appended to a pair that the same transaction has not changed
+	// before; ErrTooLarge, too, if others change its value all the time.
 	Staged []Staged
 
 	Offset, Length, ToOffset int64

@@ -132,7 +132,11 @@ func (c *change) copyRange(at, to name, e *kv.Effect) error {
 	if c.find(at) == nil {
 		return errMissing
 	}
-	return c.write(to, e, e.ToOffset, part(c.value(at), e.Offset, e.Length))
+	data := part(c.value(at), e.Offset, e.Length)
+	if len(data) > kv.CopyBytesMax {
+		return fmt.Errorf("copy of %d bytes: %w", len(data), kv.ErrTooLarge)
+	}
+	return c.write(to, e, e.ToOffset, data)
 }
 
 func (c *change) setMeta(at name, e *kv.Effect) error {

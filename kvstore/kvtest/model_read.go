@@ -92,7 +92,11 @@ func (s *state) get(req kv.GetRequest) (kv.Pair, error) {
 	if length == 0 {
 		length = int64(len(b.value))
 	}
-	return b.pair(string(req.Key), req.Want, part(b.value, req.Offset, length)), nil
+	value := part(b.value, req.Offset, length)
+	if req.Want&kv.WantValue != 0 && len(value) > kv.GetBytesMax {
+		return kv.Pair{}, fmt.Errorf("get of %d bytes: %w", len(value), kv.ErrTooLarge)
+	}
+	return b.pair(string(req.Key), req.Want, value), nil
 }
 
 func checkGet(req *kv.GetRequest) error {
@@ -143,6 +147,7 @@ func checkScan(req *kv.ScanRequest) error {
 	if req.ValueBytes == 0 {
 		req.ValueBytes = kv.InlineBytesMax
 	}
+	req.ValueBytes = min(req.ValueBytes, kv.GetBytesMax)
 	return nil
 }
 

@@ -52,7 +52,7 @@ type Feature uint32
 const (
 	// Large: keys and values beyond 255 bytes.
 	Large Feature = 1 << iota
-	// Huge: values of kv.ValueBytesMax. They take memory and time.
+	// Huge: values as long as one transaction brings. They take memory and time.
 	Huge
 	// Stamps: births, versions and their guards; Stamp.
 	Stamps
@@ -85,15 +85,18 @@ const (
 	// Reopening, and Crashing: implied by a Subject without these functions.
 	Reopening
 	Crashing
+	// Longest: values of kv.ValueBytesMax, longer than one who holds them in memory
+	// should try.
+	Longest
 )
 
 // V1 is what a store behind protocol v1 lacks.
-const V1 = Large | Huge | Stamps | Metadata | Txns | Parts | Names | Links | Listings | Spaces | Snapshots |
+const V1 = Large | Huge | Longest | Stamps | Metadata | Txns | Parts | Names | Links | Listings | Spaces | Snapshots |
 	Sessions | Observers | Watches | Usage
 
 var featureNames = []string{"large keys and values", "huge values", "stamps", "metadata", "transactions",
 	"parts of values", "names", "links", "listings", "spaces", "snapshots", "sessions", "observers", "watches",
-	"usage", "reopening", "crashing"}
+	"usage", "reopening", "crashing", "the longest values"}
 
 func (f Feature) String() string {
 	var names []string

@@ -14,7 +14,7 @@ func openModel(tb testing.TB) *Subject {
 		m = m.Reopen()
 		return m, nil
 	}
-	return &Subject{Store: m, Reopen: again, Crash: again}
+	return &Subject{Store: m, Reopen: again, Crash: again, Lacks: Longest}
 }
 
 func TestModelConforms(t *testing.T) { Run(t, openModel) }

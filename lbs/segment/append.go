@@ -27,10 +27,8 @@ func (s *Store) Append(first uint64, payload []byte, room lbs.Room) (uint64, err
 		return s.Next(), err
 	}
 	blocks := s.blocksFor(len(payload))
-	if !s.table.Load().last().fits(first, blocks, s.blockBytes) {
-		if err := s.activate(blocks, room); err != nil {
-			return s.Next(), err
-		}
+	if err := s.makeRoom(first, blocks, room); err != nil {
+		return s.Next(), err
 	}
 	sealed, q := s.sealed(payload, blocks)
 	at := s.table.Load().last().offset(first, s.blockBytes)
@@ -70,6 +68,34 @@ func (s *Store) blocksFor(bytes int) uint64 {
 func (sp span) fits(next, blocks uint64, blockBytes int) bool {
 	end := sp.offset(next, blockBytes) + int64(blocks)*int64(blockBytes)
 	return end <= sp.bytes
+}
+
+// makeRoom begins the next segment if these blocks do not fit into the last one, or
+// it is far too large.
+func (s *Store) makeRoom(first, blocks uint64, room lbs.Room) error {
+	fits := s.table.Load().last().fits(first, blocks, s.blockBytes)
+	if fits && !s.outgrown(first, blocks) {
+		return nil
+	}
+	err := s.activate(blocks, room)
+	if fits && errors.Is(err, lbs.ErrNoSpace) {
+		return nil // the large one will do
+	}
+	return err
+}
+
+// outgrownFactor: a last segment so many times as large as segments should be is
+// left before it is full.
+const outgrownFactor = 4
+
+// outgrown says that the last segment is far too large for what the store has come
+// to hold, and that a small one is at hand: the last segment is never freed, and a
+// store that has shrunk would else take its room for ever.
+func (s *Store) outgrown(next, blocks uint64) bool {
+	t := *s.table.Load()
+	last := t.last()
+	return last.first != next && last.bytes >= outgrownFactor*s.segmentBytes(t.bytes()) &&
+		s.pool.hasSmaller(headerBytes+int64(blocks)*int64(s.blockBytes), last.bytes/outgrownFactor)
 }
 
 // offset is where a block lies in its file.

@@ -180,6 +180,19 @@ func (p *pool) pop(bytes int64, room lbs.Room) (spare, bool) {
 	return spare{}, false
 }
 
+// hasSmaller says whether anybody would be given a spare of at least so many bytes,
+// and at most so many.
+func (p *pool) hasSmaller(least, most int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, sp := range p.mu.ready {
+		if sp.bytes >= least {
+			return sp.bytes <= most && len(p.mu.ready) > reserveSpares
+		}
+	}
+	return false
+}
+
 func (p *pool) add(sp spare) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
