@@ -88,7 +88,7 @@ func (db *DB) patchAhead(r *request) error {
 
 // find looks up which blob the data goes to, and where.
 func (a *aheadPatch) find(db *DB, s *state, e *kv.Effect) error {
-	p, _, err := s.get(db.cache, appendKey(nil, e.Space, e.Key), false)
+	p, _, err := s.lookup(db.cache, appendKey(nil, e.Space, e.Key), false)
 	if err != nil {
 		return err
 	}
