@@ -318,12 +318,22 @@ func (c *checkpointer) mergeFrom(m *merge) (tree btree.Tree, next []byte, err er
 	tree, next, err = c.merge(m, newChanges(d, c.from, phases[phase]), c.from, c.clean.before(phases[phase]))
 	switch {
 	case err != nil || next != nil:
-	case !chunks:
+	case !chunks && c.isLeft(m, phases[phase]):
 		next = phases[phase]
 	default:
 		m.free = nil // all of them are gone
 	}
 	return tree, next, err
+}
+
+// isLeft says that there is something to do from a key on. Most checkpoints are done
+// with the user's pairs: they need no ROOTs, and no flushes, for phases of nothing.
+func (c *checkpointer) isLeft(m *merge, from []byte) bool {
+	if len(m.free)+len(c.clean.chunks) > 0 || c.clean.touchesFrom(from) {
+		return true
+	}
+	points, ranges := c.frozen.Iterator(), c.frozen.RangeIterator()
+	return points.Seek(from) || ranges.Seek(from) || c.frozen.Covering(from) != nil
 }
 
 // mergeFreed merges nothing but what is to be freed, until all of it is gone. The

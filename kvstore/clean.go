@@ -219,6 +219,11 @@ func (cl *cleaning) before(end []byte) []btree.Touch {
 	return cl.touches[:n]
 }
 
+// touchesFrom says that a page is touched that begins at a key or above.
+func (cl *cleaning) touchesFrom(from []byte) bool {
+	return len(cl.before(from)) < len(cl.touches)
+}
+
 // moveChunks adds the copies to the changes of the system keyspace, but for chunks
 // that the delta has replaced or dropped in the meantime.
 func (cl *cleaning) moveChunks(d *delta.Delta, stamp uint64) (from map[string][]byte) {
