@@ -26,8 +26,11 @@ const (
 // leaves them dead: pages are written again where they are touched, chunks are
 // copied as they are.
 type cleaning struct {
+	tree    *state // what is asked whether a chunk is live
 	touches []btree.Touch
 	chunks  []chunkMove
+	copies  [][]byte // the chunks that have not been appended yet: the last ones
+	bytes   int      // of those
 }
 
 // A chunkMove is a chunk that has been copied.
@@ -38,7 +41,7 @@ type chunkMove struct {
 
 // planCleaning picks segments, and copies their live chunks.
 func (c *checkpointer) planCleaning() (*cleaning, error) {
-	cl := new(cleaning)
+	cl := &cleaning{tree: c.db.state.Load()}
 	if c.db.space.segmented == nil {
 		return cl, nil
 	}
@@ -52,10 +55,17 @@ func (c *checkpointer) planCleaning() (*cleaning, error) {
 			return nil, err
 		}
 	}
+	if err := c.copyChunks(cl); err != nil {
+		return nil, err
+	}
+	cl.sort()
+	return cl, nil
+}
+
+func (cl *cleaning) sort() {
 	slices.SortFunc(cl.touches, func(a, b btree.Touch) int {
 		return cmp.Or(bytes.Compare(a.Key, b.Key), cmp.Compare(a.Level, b.Level))
 	})
-	return cl, nil
 }
 
 // spoil leaves a segment that is damaged out from now on: it keeps its room, and
@@ -69,9 +79,8 @@ func (c *checkpointer) spoil(g lbs.Segment, err error) {
 }
 
 // victims are the segments to clean now: the emptiest before the redo point, if
-// the log is more than twice what is live, or the disk is full.
+// the log is more than twice what is live.
 func (s *space) victims(redo uint64) []lbs.Segment {
-	most, share := s.cleaningBounds()
 	segments := s.segmented.Segments()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,11 +93,11 @@ func (s *space) victims(redo uint64) []lbs.Segment {
 		if _, spoiled := s.mu.spoiled[g.First]; spoiled {
 			continue
 		}
-		if old && s.mu.held[g.First] == 0 && s.mu.live[g.First] > 0 && s.mu.live[g.First] <= share(g.Bytes) {
+		if old && s.mu.held[g.First] == 0 && s.mu.live[g.First] > 0 && s.mu.live[g.First] <= g.Bytes/cleanShare {
 			candidates = append(candidates, g)
 		}
 	}
-	if used <= 2*live && !s.low.Load() {
+	if used <= 2*live {
 		return nil
 	}
 	slices.SortFunc(candidates, func(a, b lbs.Segment) int {
@@ -96,26 +105,11 @@ func (s *space) victims(redo uint64) []lbs.Segment {
 	})
 	n := 0
 	for copied := int64(0); n < len(candidates); n++ {
-		if copied += s.mu.live[candidates[n].First]; copied > most && (n > 0 || s.low.Load()) {
+		if copied += s.mu.live[candidates[n].First]; copied > cleanBytes && n > 0 {
 			break
 		}
 	}
 	return candidates[:n]
-}
-
-// cleaningBounds says how much one checkpoint may copy, and how many bytes of a
-// segment may be live for it to be cleaned. With nothing left but the reserve that
-// is most of it: what little that frees is all there is to be had.
-func (s *space) cleaningBounds() (most int64, share func(bytes int64) int64) {
-	half := func(bytes int64) int64 { return bytes / cleanShare }
-	if !s.low.Load() {
-		return cleanBytes, half
-	}
-	u, err := s.segmented.Space()
-	if err != nil || u.Free+u.Spare-u.Reserve > u.Reserve/2 {
-		return min(cleanBytes, u.Spare/2), half
-	}
-	return min(cleanBytes, u.Spare/2), func(bytes int64) int64 { return bytes - bytes/8 }
 }
 
 // cleanSegment finds the items of a segment, append by append from its end.
@@ -174,16 +168,35 @@ func (c *checkpointer) cleanItem(cl *cleaning, b []byte, place page.Place) error
 		return nil
 	}
 	key := appendChunkKey(nil, blob, number)
-	p, found, err := c.db.state.Load().get(c.db.cache, key, false)
+	p, found, err := cl.tree.get(c.db.cache, key, false)
 	if err != nil || !found || !bytes.Equal(p.value, item.AppendRef(nil, ref)) {
 		return err
 	}
-	places, err := c.db.append([][]byte{b})
+	if cl.bytes+len(b) > c.db.space.appendBytes(jobBytesMax) {
+		if err := c.copyChunks(cl); err != nil {
+			return err
+		}
+	}
+	cl.chunks = append(cl.chunks, chunkMove{key: key, from: ref})
+	cl.copies = append(cl.copies, b)
+	cl.bytes += len(b)
+	return nil
+}
+
+// copyChunks appends the chunks that have come together: small ones share blocks.
+func (c *checkpointer) copyChunks(cl *cleaning) error {
+	if len(cl.copies) == 0 {
+		return nil
+	}
+	places, err := c.db.append(cl.copies)
 	if err != nil {
 		return err
 	}
-	to := page.Ref{Place: places[0], CRC: ref.CRC}
-	cl.chunks = append(cl.chunks, chunkMove{key, ref, to})
+	moves := cl.chunks[len(cl.chunks)-len(places):]
+	for i, p := range places {
+		moves[i].to = page.Ref{Place: p, CRC: moves[i].from.CRC}
+	}
+	cl.copies, cl.bytes = nil, 0
 	return nil
 }
 

@@ -53,6 +53,7 @@ func (s *snapshot) Release() error {
 	if !s.ended.Swap(true) {
 		s.db.space.mu.Lock()
 		delete(s.db.space.mu.keepers, s)
+		s.db.checkpoint.settled.Store(false)
 		s.db.space.mu.Unlock()
 	}
 	return nil

@@ -1,7 +1,6 @@
 package kvstore
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,16 +19,8 @@ const (
 	logBytesMax  = 64 << 20
 	logLiveShare = 8 // the bound is this part of the live bytes
 
-	// lowLogBytes is the log bound on a disk that is full: deleting frees nothing
-	// until it is merged, each deletion takes a block of the reserve, and the
-	// checkpoint needs room as well.
-	lowLogBytes = 128 << 10
-	// tightShare: on a full disk this part may be live. Cleaning costs the more the
-	// fuller the segments are that it finds, and beyond some point what it frees is
-	// less than what deleting takes.
-	tightShare = 2
-	// lowStepShare: a step on a full disk writes this part of the spare segments.
-	lowStepShare = 4
+	// lookBytes are appended between two looks at how full the disk is.
+	lookBytes = 128 << 10
 )
 
 // space accounts for what lies where in the log.
@@ -45,6 +36,8 @@ type space struct {
 	tight     atomic.Bool   // and so much is live that the rest is needed for cleaning
 	refused   atomic.Bool   // and something was refused since the last checkpoint
 	unlooked  atomic.Int64  // bytes appended since that was found out
+	share     atomic.Int64  // on a disk that is low: see lowShare
+	lowBound  atomic.Int64  // the log bound then
 
 	mu struct {
 		sync.Mutex
@@ -62,6 +55,8 @@ type space struct {
 func newSpace(log lbs.Store, fixed int64) *space {
 	s := &space{log: log, fixed: fixed}
 	s.segmented, _ = log.(lbs.Segmented)
+	s.share.Store(lowBytesMin)
+	s.lowBound.Store(lowBytesMin)
 	s.mu.live = make(map[uint64]int64)
 	s.mu.held = make(map[uint64]int)
 	s.mu.keepers = make(map[*snapshot]struct{})
@@ -69,9 +64,10 @@ func newSpace(log lbs.Store, fixed int64) *space {
 	return s
 }
 
-func (s *space) appended(bytes int64) {
-	s.active.Add(bytes)
-	if s.unlooked.Add(bytes) > lowLogBytes {
+// appended counts the bytes of an append, and those of its commits.
+func (s *space) appended(bytes, commits int64) {
+	s.active.Add(commits)
+	if s.unlooked.Add(bytes) > lookBytes {
 		s.look()
 	}
 }
@@ -79,7 +75,7 @@ func (s *space) appended(bytes int64) {
 // bound is the log bound now, usualBound what it is while there is room.
 func (s *space) bound() int64 {
 	if s.low.Load() {
-		return min(s.usualBound(), lowLogBytes)
+		return min(s.usualBound(), s.lowBound.Load())
 	}
 	return s.usualBound()
 }
@@ -101,45 +97,6 @@ func (s *space) pressed() bool { return s.active.Load()+s.frozen.Load() >= s.bou
 // wantsCheckpoint says that enough has come together to be merged.
 func (s *space) wantsCheckpoint() bool {
 	return s.active.Load() >= s.bound()/2
-}
-
-// stepBytes is how much of at most so many bytes a step of a checkpoint may write
-// now: on a full disk it must leave room for the next one, and for deleting.
-func (s *space) stepBytes(most int) int {
-	if !s.low.Load() || s.segmented == nil {
-		return most
-	}
-	u, err := s.segmented.Space()
-	if err != nil {
-		return most
-	}
-	return int(max(1, min(int64(most), u.Spare/lowStepShare)))
-}
-
-// look finds out whether the disk is full, or will be before a checkpoint of the
-// normal size is done: then deleting and merging go on in small steps.
-func (s *space) look() {
-	s.unlooked.Store(0)
-	if s.segmented == nil {
-		return
-	}
-	if u, err := s.segmented.Space(); err == nil {
-		low := u.Free+u.Spare-u.Reserve < 2*s.usualBound()+u.Reserve
-		s.low.Store(low)
-		s.tight.Store(low && s.liveBytes.Load() > (u.Used+u.Spare+u.Free)/tightShare)
-	}
-}
-
-// admit refuses what grows while more is live than can be cleaned on this disk.
-func (s *space) admit() error {
-	if s.tight.Load() {
-		s.look() // nothing else would: what is refused is not appended
-	}
-	if s.tight.Load() {
-		s.refused.Store(true)
-		return fmt.Errorf("%w: cleaning needs what is left", kv.ErrNoSpace)
-	}
-	return nil
 }
 
 // freeze says that what came since the last freeze is being merged; merged that
@@ -317,7 +274,7 @@ func (s *space) reserve(n int64) error {
 		if err != nil {
 			return err
 		}
-		if u.Free+u.Spare-u.Reserve-s.reserved.Load() < n {
+		if s.growth(&u) < n {
 			return kv.ErrNoSpace
 		}
 	}
