@@ -56,8 +56,9 @@ func (b *batch) reset(first, base uint64) {
 	b.after, b.rootAt = nil, nil
 }
 
-func (b *batch) full() bool {
-	return b.record.Len() >= batchRecordBytesMax || len(b.body) >= batchBodyBytesMax
+// full says that the batch is closed to further transactions, by these bounds.
+func (b *batch) full(recordBytes, bodyBytes int) bool {
+	return b.record.Len() >= recordBytes || len(b.body) >= bodyBytes
 }
 
 // size is about how long the append is so far.

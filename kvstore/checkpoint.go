@@ -61,15 +61,25 @@ type checkpointer struct {
 	resting  bool        // the attempt under way is for its own sake: nothing need be merged
 	restless atomic.Bool // another attempt may make an idle store smaller
 	futile   int         // attempts at that in a row which have not
+	grows    bool        // somebody lacked room to write
 
 	attempted atomic.Pointer[time.Time] // the end of the last attempt, if there was one
+
+	asked   atomic.Bool                   // somebody waits for an attempt
+	begun   atomic.Uint64                 // attempts
+	ended   atomic.Uint64                 // and those that have ended
+	settled atomic.Bool                   // the last one found nothing to do
+	turn    atomic.Pointer[chan struct{}] // closed when the next attempt ends
 }
 
 func newCheckpointer(db *DB, root item.Root, place item.RootPlace) *checkpointer {
-	return &checkpointer{
+	c := &checkpointer{
 		db: db, root: root, place: place,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
+	turn := make(chan struct{})
+	c.turn.Store(&turn)
+	return c
 }
 
 // poke lets the checkpointer look whether there is something to do.
@@ -101,6 +111,41 @@ func (c *checkpointer) release() {
 	}
 }
 
+// ask has an attempt made, whatever there is to do, and answers its number.
+func (c *checkpointer) ask() uint64 {
+	n := c.begun.Load() + 1
+	c.asked.Store(true) // after n is known: else that one might be the last
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+	return n
+}
+
+// mayFree says whether an attempt from now on could make room.
+func (c *checkpointer) mayFree() bool {
+	return c.db.space.segmented != nil && !c.stuck.Load() && (c.db.space.unmerged() > 0 || !c.settled.Load())
+}
+
+// freed waits for an attempt from now on, if that could make room.
+func (c *checkpointer) freed() bool {
+	if !c.mayFree() {
+		return false
+	}
+	c.db.space.refused.Store(true)
+	for n := c.ask(); ; {
+		turn := c.turn.Load()
+		if c.ended.Load() >= n {
+			return true
+		}
+		select {
+		case <-*turn:
+		case <-c.done:
+			return false
+		}
+	}
+}
+
 // run is the checkpointer's goroutine.
 func (c *checkpointer) run() {
 	defer close(c.done)
@@ -116,9 +161,10 @@ func (c *checkpointer) run() {
 		case <-wake:
 		case <-retry:
 		}
-		if idle := c.idle.Swap(false); idle && c.db.space.active.Load() == 0 {
+		idle, asked := c.idle.Swap(false), c.asked.Swap(false)
+		if idle && !asked && c.db.space.active.Load() == 0 {
 			c.shrink()
-		} else if idle || c.db.space.wantsCheckpoint() || c.stuck.Load() || c.mayMakeRoom() {
+		} else if idle || asked || c.db.space.wantsCheckpoint() || c.stuck.Load() || c.mayMakeRoom() {
 			c.attempt()
 		}
 		if c.let.Swap(false) {
@@ -181,7 +227,9 @@ func (c *checkpointer) shrink() {
 
 func (c *checkpointer) try() error {
 	c.cleaned = 0
-	c.db.space.refused.Store(false)
+	c.begun.Add(1)
+	c.grows = c.db.space.refused.Swap(false)
+	c.settled.Store(true)
 	err := c.checkpoint()
 	now := time.Now()
 	c.attempted.Store(&now)
@@ -190,6 +238,9 @@ func (c *checkpointer) try() error {
 	}
 	c.stuck.Store(err != nil)
 	c.db.space.look()
+	c.ended.Store(c.begun.Load())
+	turn := make(chan struct{})
+	close(*c.turn.Swap(&turn))
 	c.db.queue.wake()
 	return err
 }
@@ -200,6 +251,9 @@ func (c *checkpointer) checkpoint() error {
 		return err
 	}
 	for c.frozen != nil {
+		if err := c.makeRoom(roomForMerging); err != nil {
+			return err
+		}
 		if err := c.step(); err != nil {
 			return err
 		}
@@ -207,7 +261,10 @@ func (c *checkpointer) checkpoint() error {
 			return err
 		}
 	}
-	return nil
+	if c.grows {
+		return c.makeRoom(roomForGrowing)
+	}
+	return c.makeRoom(roomAfterwards)
 }
 
 // begin freezes the active delta, unless an attempt that failed has left one, and
@@ -219,6 +276,10 @@ func (c *checkpointer) begin() error {
 		if err := c.freeze(); err != nil || c.frozen == nil {
 			return err
 		}
+	}
+	c.settled.Store(false)
+	if u, low := c.db.space.lowSpace(); low && c.db.space.room(&u) < parts(&u, roomForGrowing)+cleanBytes {
+		return nil // what is cleaned is cleaned between the steps
 	}
 	clean, err := c.planCleaning()
 	if err != nil {
@@ -232,7 +293,8 @@ func (c *checkpointer) begin() error {
 // freeze takes the active delta over, if there is anything in it.
 func (c *checkpointer) freeze() error {
 	err := c.db.queue.control(func(w *writer) {
-		if w.failure == nil && (c.resting || w.applier.delta.Len()+w.applier.delta.Ranges() > 0) {
+		// An empty delta may have its records as well: they keep the redo point back.
+		if w.failure == nil && (c.resting || w.applier.delta.Len()+w.applier.delta.Ranges() > 0 || c.db.space.active.Load() > 0) {
 			c.frozen, c.redo = w.freeze()
 			c.held = w.takeHeld()
 			c.kept = blobsOf(c.frozen)
@@ -255,29 +317,21 @@ func (c *checkpointer) step() error {
 		c.freeing = freeing
 		return err
 	}
-	done := next == nil
-	if err := c.writeRoot(m, tree, done); err != nil {
+	if next != nil && tree.Root == c.root.Tree && len(m.free) == len(c.root.Free) {
+		c.from = next // nothing to do in this phase
+		return nil
+	}
+	root := c.nextRoot(m, tree, next == nil)
+	if err := c.writeRoot(m, root); err != nil {
 		c.freeing = freeing
 		return err
 	}
 	c.from = next
-	return c.conclude(m, tree, done)
+	return c.conclude(m, tree, next == nil)
 }
 
-// conclude publishes a tree whose ROOT is durable, and frees what it has left dead.
-func (c *checkpointer) conclude(m *merge, tree btree.Tree, done bool) error {
-	if err := c.adopt(tree, done); err != nil {
-		return err
-	}
-	for _, p := range m.died {
-		c.db.cache.drop(p)
-	}
-	return c.free()
-}
-
-// writeRoot makes the tree after a step the one that counts.
-func (c *checkpointer) writeRoot(m *merge, tree btree.Tree, done bool) error {
-	root := c.nextRoot(m, tree, done)
+// writeRoot makes a step count.
+func (c *checkpointer) writeRoot(m *merge, root item.Root) error {
 	c.db.space.exchange(m.born, m.died)
 	root.Segments = c.db.space.accounts()
 	j := &appendJob{root: &root}
@@ -287,6 +341,17 @@ func (c *checkpointer) writeRoot(m *merge, tree btree.Tree, done bool) error {
 	}
 	c.root, c.place = root, j.rootAt
 	return nil
+}
+
+// conclude publishes what a step has made, and frees what it has left dead.
+func (c *checkpointer) conclude(m *merge, tree btree.Tree, done bool) error {
+	if err := c.adopt(tree, done); err != nil {
+		return err
+	}
+	for _, p := range m.died {
+		c.db.cache.drop(p)
+	}
+	return c.free()
 }
 
 // phases are the ends of the parts of the key space that a checkpoint merges one
@@ -315,7 +380,7 @@ func (c *checkpointer) mergeFrom(m *merge) (tree btree.Tree, next []byte, err er
 		c.deleteFreed(d)
 		m.moved = c.clean.moveChunks(d, c.root.Stamp)
 	}
-	tree, next, err = c.merge(m, newChanges(d, c.from, phases[phase]), c.from, c.clean.before(phases[phase]))
+	tree, next, err = c.merge(m, newChanges(d, c.from, phases[phase]), c.from, c.clean.before(phases[phase]), c.stepBytes())
 	switch {
 	case err != nil || next != nil:
 	case !chunks && c.isLeft(m, phases[phase]):
@@ -345,7 +410,7 @@ func (c *checkpointer) mergeFreed(m *merge) (tree btree.Tree, next []byte, err e
 	if c.freeing != nil {
 		start = c.freeing
 	}
-	tree, c.freeing, err = c.merge(m, newChanges(d, start, phases[len(phases)-1]), start, nil)
+	tree, c.freeing, err = c.merge(m, newChanges(d, start, phases[len(phases)-1]), start, nil, c.stepBytes())
 	if err == nil && c.freeing == nil {
 		m.free = nil
 	}
@@ -359,12 +424,14 @@ func (c *checkpointer) deleteFreed(d *delta.Delta) {
 	}
 }
 
-func (c *checkpointer) merge(m *merge, changes btree.Changes, from []byte, touches []btree.Touch) (btree.Tree, []byte, error) {
+func (c *checkpointer) stepBytes() int { return c.db.space.stepBytes(c.db.opts.stepBytes()) }
+
+func (c *checkpointer) merge(m *merge, changes btree.Changes, from []byte, touches []btree.Touch, budget int) (btree.Tree, []byte, error) {
 	before := len(m.free)
 	tree := btree.Tree{Root: c.root.Tree, Height: c.root.Height}
 	tree, next, _, err := btree.Merge(c.db.cache, m, tree, changes, btree.Options{
 		Resolve: m.resolve, Dead: m.dead, From: from, Touches: touches,
-		BudgetBytes: c.db.space.stepBytes(c.db.opts.stepBytes()), PageBytes: c.db.opts.PageBytes,
+		BudgetBytes: budget, PageBytes: c.db.opts.PageBytes,
 		Stop: func() bool { return len(m.free)-before >= freeRangesMax },
 	})
 	return tree, next, err

@@ -18,10 +18,11 @@ import (
 // leaves them dead: pages are written again where they are touched, chunks are
 // copied as they are.
 type cleaning struct {
+	tree    *state // what is asked whether a chunk is live
 	touches []btree.Touch
 	chunks  []chunkMove
-	waiting []chunkMove // not copied yet
-	bytes   int         // of them
+	copies  [][]byte // the chunks that have not been appended yet: the last ones
+	bytes   int      // of those
 }
 
 // A chunkMove is a chunk that has been copied.
@@ -33,7 +34,7 @@ type chunkMove struct {
 
 // planCleaning picks segments, and copies their live chunks.
 func (c *checkpointer) planCleaning() (*cleaning, error) {
-	cl := new(cleaning)
+	cl := &cleaning{tree: c.db.state.Load()}
 	if c.db.space.segmented == nil {
 		return cl, nil
 	}
@@ -48,13 +49,17 @@ func (c *checkpointer) planCleaning() (*cleaning, error) {
 			return nil, err
 		}
 	}
-	if err := c.copyWaiting(cl); err != nil {
+	if err := c.copyChunks(cl); err != nil {
 		return nil, err
 	}
+	cl.sort()
+	return cl, nil
+}
+
+func (cl *cleaning) sort() {
 	slices.SortFunc(cl.touches, func(a, b btree.Touch) int {
 		return cmp.Or(bytes.Compare(a.Key, b.Key), cmp.Compare(a.Level, b.Level))
 	})
-	return cl, nil
 }
 
 // cleanBetween cleans between two steps of a checkpoint, if the log has come to take
@@ -90,11 +95,11 @@ func (c *checkpointer) mergeCleaning(clean *cleaning) error {
 		m := &merge{db: c.db, free: slices.Clone(c.root.Free), kept: c.kept}
 		d := new(delta.Delta)
 		m.moved = clean.moveChunks(d, c.root.Stamp)
-		tree, next, err := c.merge(m, newChanges(d, from, end), from, clean.before(end))
+		tree, next, err := c.merge(m, newChanges(d, from, end), from, clean.before(end), c.stepBytes())
 		if err != nil {
 			return err
 		}
-		if err := c.writeRoot(m, tree, false); err != nil {
+		if err := c.writeRoot(m, c.nextRoot(m, tree, false)); err != nil {
 			return err
 		}
 		if err := c.conclude(m, tree, false); err != nil {
@@ -179,35 +184,35 @@ func (c *checkpointer) cleanItem(cl *cleaning, b []byte, place page.Place) error
 		return nil
 	}
 	key := appendChunkKey(nil, blob, number)
-	p, found, err := c.db.state.Load().get(c.db.cache, key, false)
+	p, found, err := cl.tree.get(c.db.cache, key, false)
 	if err != nil || !found || !bytes.Equal(p.value, item.AppendRef(nil, ref)) {
 		return err
 	}
-	cl.waiting = append(cl.waiting, chunkMove{key: key, item: bytes.Clone(b), from: ref})
-	if cl.bytes += len(b); cl.bytes < jobBytesMax {
-		return nil
+	if cl.bytes+len(b) > c.db.space.appendBytes(jobBytesMax) {
+		if err := c.copyChunks(cl); err != nil {
+			return err
+		}
 	}
-	return c.copyWaiting(cl)
+	cl.chunks = append(cl.chunks, chunkMove{key: key, from: ref})
+	cl.copies = append(cl.copies, b)
+	cl.bytes += len(b)
+	return nil
 }
 
-// copyWaiting appends the chunks that were found to be live, many at once.
-func (c *checkpointer) copyWaiting(cl *cleaning) error {
-	if len(cl.waiting) == 0 {
+// copyChunks appends the chunks that have come together: small ones share blocks.
+func (c *checkpointer) copyChunks(cl *cleaning) error {
+	if len(cl.copies) == 0 {
 		return nil
 	}
-	items := make([][]byte, len(cl.waiting))
-	for i := range items {
-		items[i] = cl.waiting[i].item
-	}
-	places, err := c.db.append(items)
+	places, err := c.db.append(cl.copies)
 	if err != nil {
 		return err
 	}
-	for i, m := range cl.waiting {
-		m.item, m.to = nil, page.Ref{Place: places[i], CRC: m.from.CRC}
-		cl.chunks = append(cl.chunks, m)
+	moves := cl.chunks[len(cl.chunks)-len(places):]
+	for i, p := range places {
+		moves[i].to = page.Ref{Place: p, CRC: moves[i].from.CRC}
 	}
-	cl.waiting, cl.bytes = nil, 0
+	cl.copies, cl.bytes = nil, 0
 	return nil
 }
 

@@ -11,30 +11,56 @@ import (
 )
 
 // evaluate decides a request on top of all before it, published or not, and adds
-// the outcome to the open batch. A transaction that fails leaves nothing.
-func (w *writer) evaluate(r *request) {
+// the outcome to the open batch. A transaction that fails leaves nothing. False: it
+// waits for a checkpoint, and is to be evaluated again then.
+func (w *writer) evaluate(r *request) bool {
 	r.err, r.result, r.changes = nil, kv.Result{}, r.changes[:0]
-	w.open.requests = append(w.open.requests, r)
 	if r.internal != nil {
+		w.open.requests = append(w.open.requests, r)
 		r.err = r.internal(w)
-		return
-	}
-	if r.err = w.checkGuards(r.txn); r.err != nil {
-		return
+		return true
 	}
 	n := len(r.txn.Effects)
+	if r.err = w.checkGuards(r.txn); r.err == nil && n > 0 {
+		r.err = w.admit(r)
+		if errors.Is(r.err, kv.ErrNoSpace) && w.mayWait(r) {
+			return false
+		}
+	}
+	w.open.requests = append(w.open.requests, r)
+	if r.err == nil {
+		w.carryOut(r, n)
+	}
+	return true
+}
+
+// admit refuses what there is no room for.
+func (w *writer) admit(r *request) (err error) {
+	if r.grows, err = w.growing(r.txn); err != nil {
+		return err
+	}
+	if r.grows {
+		err = w.db.space.admit()
+	} else if !w.db.space.deletable() && (w.db.checkpoint.stuck.Load() || w.db.space.kept()) {
+		err = errNotDeletable
+	}
+	if err != nil {
+		w.db.checkpoint.poke()
+	}
+	return err
+}
+
+// errNotDeletable: the checkpoint has failed, or may free nothing while there are
+// snapshots, and needs what room there is once that is over.
+var errNotDeletable = fmt.Errorf("%w: a checkpoint needs what is left", kv.ErrNoSpace)
+
+// carryOut evaluates the effects of a transaction.
+func (w *writer) carryOut(r *request, n int) {
 	if n == 0 {
 		r.result.Version = kv.Stamp(w.version)
 		return
 	}
 	first := w.db.clock.drawAt(w.now, n)
-	if r.grows, r.err = w.growing(r.txn); r.err == nil && r.grows {
-		r.err = w.db.space.admit()
-	}
-	if r.err != nil {
-		w.db.checkpoint.poke()
-		return
-	}
 	w.begin(r)
 	defer w.end()
 	for i := range r.txn.Effects {

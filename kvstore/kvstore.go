@@ -185,7 +185,7 @@ func newDB(opts Options, log lbs.Store) *DB {
 // newWriter makes a writer over an empty delta at the log's end.
 func newWriter(db *DB) *writer {
 	w := &writer{
-		db: db, next: db.log.Next(), open: new(batch),
+		db: db, next: db.log.Next(), since: lbs.NoBlock, open: new(batch),
 		flushes: make(chan flush, 1), flushed: make(chan flushResult, 1),
 		held: make(map[uint64]int),
 	}
@@ -306,9 +306,8 @@ func (db *DB) Space(ctx context.Context) (kv.Usage, error) {
 		return u, err
 	}
 	u.UsedBytes = l.Used + l.Spare
-	if db.space.admit() == nil {
-		u.FreeBytes = max(0, l.Free+l.Spare-l.Reserve-db.space.reserved.Load())
-	}
+	db.space.look()
+	u.FreeBytes = db.space.growth(&l)
 	u.FileBytes = l.Total
 	return u, nil
 }

@@ -33,9 +33,10 @@ type merge struct {
 // the first is waited for, so that none misses the next append.
 func (m *merge) Write(pages [][]byte) ([]page.Place, error) {
 	var jobs []*appendJob
+	most := m.db.space.appendBytes(jobBytesMax)
 	for rest := pages; len(rest) > 0; {
 		n, bytes := 0, 0
-		for n < len(rest) && (n == 0 || bytes+len(rest[n]) <= jobBytesMax) {
+		for n < len(rest) && (n == 0 || bytes+len(rest[n]) <= most) {
 			bytes += len(rest[n])
 			n++
 		}

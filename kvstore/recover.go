@@ -48,7 +48,11 @@ func (db *DB) recover() error {
 	if err := r.replay(w); err != nil {
 		return err
 	}
-	db.space.appended(r.bytes)
+	if r.bytes > 0 {
+		w.since = r.root.Redo
+	}
+	db.space.appended(r.bytes, r.bytes)
+	db.space.look()
 	w.resetWorking(w.applier.delta, db.clock.last.Load())
 	w.publish(w.applier.delta.Freeze(), w.version)
 	db.start(w, *r.root)

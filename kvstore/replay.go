@@ -53,13 +53,13 @@ func (r *recovery) replay(w *writer) error {
 	}()
 	for s := range steps {
 		r.db.replayed += len(s.run) + len(s.rest)
-		w.carryOut(s)
+		w.again(s)
 	}
 	return <-failed
 }
 
-// carryOut applies a step to the writer's delta.
-func (w *writer) carryOut(s *replayStep) {
+// again applies a step to the writer's delta.
+func (w *writer) again(s *replayStep) {
 	for _, o := range s.run {
 		if o.entry.Has(delta.Deleted) {
 			w.applier.delta.Delete(o.entry.Key, o.entry.Version, o.moved)

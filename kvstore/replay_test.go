@@ -103,7 +103,7 @@ func replayOps(w *writer, ops []item.Op) {
 	for i := range ops {
 		if isPlain(&ops[i]) && len(s.rest) > 0 {
 			sortRun(s.run, 0)
-			w.carryOut(s)
+			w.again(s)
 			s = new(replayStep)
 		}
 		if isPlain(&ops[i]) {
@@ -113,7 +113,7 @@ func replayOps(w *writer, ops []item.Op) {
 		}
 	}
 	sortRun(s.run, 0)
-	w.carryOut(s)
+	w.again(s)
 }
 
 func describe(d *delta.Delta) (lines []string) {

@@ -424,6 +424,14 @@ func (s *session) Reserve(ctx context.Context, n int64) error {
 	if err := s.open(); err != nil {
 		return err
 	}
+	err := s.reserve(n)
+	if errors.Is(err, kv.ErrNoSpace) && s.db.checkpoint.freed() {
+		err = s.reserve(n)
+	}
+	return err
+}
+
+func (s *session) reserve(n int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.closed {

@@ -70,7 +70,12 @@ func (s *snapshot) Version() kv.Stamp { return kv.Stamp(s.state.version) }
 
 // Release lets what only this snapshot needs be freed, at once.
 func (s *snapshot) Release() error {
-	if !s.ended.Swap(true) && s.db.space.unpin(s.kept) {
+	if s.ended.Swap(true) {
+		return nil
+	}
+	freed := s.db.space.unpin(s.kept)
+	s.db.checkpoint.settled.Store(false)
+	if freed {
 		s.db.checkpoint.release()
 	}
 	return nil

@@ -1,7 +1,6 @@
 package kvstore
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -17,16 +16,8 @@ const (
 	logBytesMax  = 48 << 20 // half a million small changes: opening takes a third of a second
 	logLiveShare = 2        // the bound is this part of the live bytes
 
-	// lowLogBytes is the log bound on a disk that is full: deleting frees nothing
-	// until it is merged, each deletion takes a block of the reserve, and the
-	// checkpoint needs room as well.
-	lowLogBytes = 128 << 10
-	// tightShare: on a full disk this part may be live. Cleaning costs the more the
-	// fuller the segments are that it finds, and beyond some point what it frees is
-	// less than what deleting takes.
-	tightShare = 2
-	// lowStepShare: a step on a full disk writes this part of the spare segments.
-	lowStepShare = 4
+	// lookBytes are appended between two looks at how full the disk is.
+	lookBytes = 128 << 10
 )
 
 // space accounts for what lies where in the log.
@@ -43,6 +34,8 @@ type space struct {
 	tight     atomic.Bool   // and so much is live that the rest is needed for cleaning
 	refused   atomic.Bool   // and something was refused since the last checkpoint
 	unlooked  atomic.Int64  // bytes appended since that was found out
+	share     atomic.Int64  // on a disk that is low: see lowShare
+	lowBound  atomic.Int64  // the log bound then
 
 	mu struct {
 		sync.Mutex
@@ -68,6 +61,8 @@ type space struct {
 func newSpace(log lbs.Store, opts *Options) *space {
 	s := &space{log: log, fixed: opts.LogBytes, target: liveTarget(opts.StoragePrice)}
 	s.segmented, _ = log.(lbs.Segmented)
+	s.share.Store(lowBytesMin)
+	s.lowBound.Store(lowBytesMin)
 	s.mu.live = make(map[uint64]int64)
 	s.mu.held = make(map[uint64]int)
 	s.mu.spoiled = make(map[uint64]struct{})
@@ -77,9 +72,10 @@ func newSpace(log lbs.Store, opts *Options) *space {
 	return s
 }
 
-func (s *space) appended(bytes int64) {
-	s.active.Add(bytes)
-	if s.unlooked.Add(bytes) > lowLogBytes {
+// appended counts the bytes of an append, and those of its commits.
+func (s *space) appended(bytes, commits int64) {
+	s.active.Add(commits)
+	if s.unlooked.Add(bytes) > lookBytes {
 		s.look()
 	}
 }
@@ -87,7 +83,7 @@ func (s *space) appended(bytes int64) {
 // bound is the log bound now, usualBound what it is while there is room.
 func (s *space) bound() int64 {
 	if s.low.Load() {
-		return min(s.usualBound(), lowLogBytes)
+		return min(s.usualBound(), s.lowBound.Load())
 	}
 	return s.usualBound()
 }
@@ -111,45 +107,6 @@ func (s *space) wantsCheckpoint() bool {
 	return s.active.Load() >= s.bound()/2
 }
 
-// stepBytes is how much of at most so many bytes a step of a checkpoint may write
-// now: on a full disk it must leave room for the next one, and for deleting.
-func (s *space) stepBytes(most int) int {
-	if !s.low.Load() || s.segmented == nil {
-		return most
-	}
-	u, err := s.segmented.Space()
-	if err != nil {
-		return most
-	}
-	return int(max(1, min(int64(most), u.Spare/lowStepShare)))
-}
-
-// look finds out whether the disk is full, or will be before a checkpoint of the
-// normal size is done: then deleting and merging go on in small steps.
-func (s *space) look() {
-	s.unlooked.Store(0)
-	if s.segmented == nil {
-		return
-	}
-	if u, err := s.segmented.Space(); err == nil {
-		low := u.Free+u.Spare-u.Reserve < 2*s.usualBound()+u.Reserve
-		s.low.Store(low)
-		s.tight.Store(low && s.liveBytes.Load() > (u.Used+u.Spare+u.Free)/tightShare)
-	}
-}
-
-// admit refuses what grows while more is live than can be cleaned on this disk.
-func (s *space) admit() error {
-	if s.tight.Load() {
-		s.look() // nothing else would: what is refused is not appended
-	}
-	if s.tight.Load() {
-		s.refused.Store(true)
-		return fmt.Errorf("%w: cleaning needs what is left", kv.ErrNoSpace)
-	}
-	return nil
-}
-
 // freeze says that what came since the last freeze is being merged; merged that
 // it is.
 func (s *space) freeze() { s.frozen.Add(s.active.Swap(0)) }
@@ -162,7 +119,7 @@ func (s *space) reserve(n int64) error {
 		if err != nil {
 			return err
 		}
-		if u.Free+u.Spare-u.Reserve-s.reserved.Load() < n {
+		if s.growth(&u) < n {
 			return kv.ErrNoSpace
 		}
 	}

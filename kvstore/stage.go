@@ -225,21 +225,35 @@ func (db *DB) stageValues(r *request) error {
 func (db *DB) writeChunks(blob uint64, number uint32, data []byte) (refs []page.Ref, held []uint64, err error) {
 	for len(data) > 0 {
 		var items [][]byte
-		for bytes := 0; len(data) > 0 && bytes < stageValueBytes; bytes += kv.ChunkBytes {
+		most := db.space.appendBytes(stageValueBytes)
+		for bytes := 0; len(data) > 0 && bytes < most; bytes += kv.ChunkBytes {
 			n := min(len(data), kv.ChunkBytes)
 			items = append(items, item.AppendChunk(nil, blob, number, data[:n]))
 			number++
 			data = data[n:]
 		}
-		j := &appendJob{items: items, grows: true}
-		places, err := db.appendJob(j)
+		j, err := db.appendStaged(items)
 		if err != nil {
 			return refs, held, err
 		}
 		held = append(held, j.held...)
-		for i, p := range places {
+		for i, p := range j.places {
 			refs = append(refs, page.Ref{Place: p, CRC: item.StoredCRC(items[i])})
 		}
 	}
 	return refs, held, nil
+}
+
+// appendStaged appends chunks that no pair names yet. Where there is no room for
+// them, a checkpoint may free some.
+func (db *DB) appendStaged(items [][]byte) (j *appendJob, err error) {
+	for waited := false; ; waited = true {
+		j = &appendJob{items: items, grows: true}
+		if err = db.space.admit(); err == nil {
+			_, err = db.appendJob(j)
+		}
+		if waited || !errors.Is(err, kv.ErrNoSpace) || !db.checkpoint.freed() {
+			return j, err
+		}
+	}
 }

@@ -45,9 +45,6 @@ const (
 	// the long run is what is appended, its own copies included.
 	cleanBytes = 4 << 20
 
-	// lowCleanBytes is what it may copy on a full disk.
-	lowCleanBytes = stepBytes
-
 	// restBytes is what an idle store may take beyond what is live: the segment that
 	// is being written, the one that it follows, and what they begin with.
 	restBytes = 3 << 20
@@ -74,23 +71,14 @@ type candidate struct {
 
 // victims are the segments to clean now, the emptiest first: as many as bring what
 // is live to its part of the log, and all that cost next to nothing, but at most so
-// many bytes to copy.
+// many bytes to copy. (On a disk that is low makeRoom cleans instead.)
 func (s *space) victims(redo uint64, most int64) []lbs.Segment {
 	if s.target == 0 {
 		return nil
 	}
-	low := s.low.Load()
-	share := s.target
-	if low {
-		most, share = s.lowBounds()
-	}
-	candidates, excess := s.candidates(redo, share)
+	candidates, excess := s.candidates(redo, s.target)
 	taken, _ := s.taken()
 	excess = max(excess, taken-s.ceiling())
-	if low {
-		candidates = slices.DeleteFunc(candidates, func(c candidate) bool { return c.pinned })
-		excess = math.MaxInt64
-	}
 	slices.SortFunc(candidates, func(a, b candidate) int {
 		if a.pinned != b.pinned {
 			return cmp.Compare(pinnedLast(a), pinnedLast(b))
@@ -103,7 +91,7 @@ func (s *space) victims(redo uint64, most int64) []lbs.Segment {
 		if excess <= 0 && (c.pinned || float64(c.live) > cheapShare*float64(c.Bytes)) {
 			break
 		}
-		if copied += c.live; copied > most && (len(victims) > 0 || low) {
+		if copied += c.live; copied > most && len(victims) > 0 {
 			break
 		}
 		excess -= c.Bytes - c.live
@@ -151,17 +139,6 @@ func (s *space) candidates(redo uint64, share float64) (list []candidate, excess
 		}
 	}
 	return list, used - int64(float64(live)/s.target)
-}
-
-// lowBounds says how much a checkpoint on a full disk may copy, and which part of a
-// segment may be live for it to be cleaned. With nothing left but the reserve that
-// is most of it: what little that frees is all there is to be had.
-func (s *space) lowBounds() (most int64, share float64) {
-	u, err := s.segmented.Space()
-	if err != nil || u.Free+u.Spare-u.Reserve > u.Reserve/2 {
-		return min(lowCleanBytes, u.Spare/2), targetDefault
-	}
-	return min(lowCleanBytes, u.Spare/2), 7.0 / 8
 }
 
 // taken is what all segments take, but for those that are kept for snapshots

@@ -55,11 +55,16 @@ type writer struct {
 	root   item.RootPlace
 	redo   uint64
 	dirty  bool // a commit or ROOT has no later append to prove it yet
+	// since is where the records of the active delta begin, NoBlock if there is none.
+	since uint64
 	// undurable says that the working state is ahead of the published one.
 	undurable atomic.Bool
 	failure   error
 	// stopping says that the writer is to end when nothing is left to do.
 	stopping bool
+	// awaited is the attempt of a checkpoint that must end before anything else is
+	// evaluated: it may free what was lacking.
+	awaited uint64
 
 	frozenDelta *delta.Delta // immutable; what the checkpoint under way merges
 	tree        btree.Tree
@@ -148,8 +153,7 @@ func (w *writer) evaluateTaken() {
 	w.written, w.now = w.open.first, w.db.clock.read()
 	w.db.clock.watch(w.now, w.db.logger)
 	n := 0
-	for n < len(w.requests) && !w.open.full() {
-		w.evaluate(w.requests[n])
+	for n < len(w.requests) && !w.full() && w.evaluate(w.requests[n]) {
 		n++
 	}
 	w.noteUndurable()
@@ -163,13 +167,41 @@ func (w *writer) noteUndurable() {
 	w.undurable.Store(w.flushing != nil || w.open.record.Count() > 0)
 }
 
+// full says that the open batch takes no more.
+func (w *writer) full() bool {
+	s := w.db.space
+	return w.open.full(s.appendBytes(batchRecordBytesMax), s.appendBytes(batchBodyBytesMax))
+}
+
 // slowed says whether writers must wait for the checkpoint: the log since the
-// redo point is at its bound.
+// redo point is at its bound, or the checkpoint needs what room there is.
 func (w *writer) slowed() bool {
-	if !w.db.space.logFull() || w.db.checkpoint.stuck.Load() || w.stopping {
-		return false // and when the writer is to end, no checkpoint would come
+	c := w.db.checkpoint
+	switch {
+	case w.stopping:
+		return false // no checkpoint would come
+	case c.ended.Load() < w.awaited:
+		return true
+	case c.stuck.Load():
+		return false
+	case w.db.space.logFull():
+		c.poke() // a log may be full from the start, after a crash
+		return true
+	case w.db.space.unmerged() > 0 && !w.db.space.deletable():
+		w.awaited = c.ask()
+		return true
 	}
-	w.db.checkpoint.poke() // a log may be full from the start, after a crash
+	return false
+}
+
+// mayWait says whether a request that finds no room should be evaluated again
+// after the next checkpoint, which then is waited for.
+func (w *writer) mayWait(r *request) bool {
+	if r.waited || w.stopping || !w.db.checkpoint.mayFree() {
+		return false
+	}
+	r.waited = true
+	w.awaited = w.db.checkpoint.ask()
 	return true
 }
 
@@ -208,10 +240,10 @@ func (w *writer) addJobs(b *batch) {
 	if len(w.controls) > 0 {
 		return
 	}
-	bytes, most := 0, w.jobBytesMax()
+	bytes, most := 0, w.db.space.appendBytes(w.jobBytesMax())
 	for len(w.jobs) > 0 && bytes < most && b.rootAt == nil {
 		j := w.jobs[0]
-		if j.grows && b.alone {
+		if j.grows && b.alone || bytes > 0 && w.db.space.low.Load() && bytes+j.bytes() > most {
 			return
 		}
 		w.jobs = w.jobs[1:]
@@ -267,9 +299,12 @@ func (w *writer) succeed(b *batch, next uint64) {
 	if b.rootAt != nil {
 		w.root, w.redo = *b.rootAt, b.redo
 	}
+	bytes, commits := int64(len(b.payload))+lbs.SealBytes, int64(0)
 	if b.record.Count() > 0 {
-		w.db.space.appended(int64(len(b.payload)-b.jobBytes()) + lbs.SealBytes)
+		commits = bytes - int64(b.jobBytes())
+		w.since = min(w.since, b.first)
 	}
+	w.db.space.appended(bytes, commits)
 	w.db.pins.settle(b.pins)
 	w.publish(b.after, b.version)
 	w.noteUndurable()
@@ -299,17 +334,20 @@ func (w *writer) answer(b *batch) {
 	w.db.hub.deliver(b.requests)
 }
 
-// refuse answers that there is no room to all that needs room. The rest is
-// evaluated again, alone, so that what does need room cannot take it along once
-// more; what was evaluated on top waits its turn again.
+// refuse has all of a batch evaluated again, in its order, if a checkpoint may free
+// what it needs. Else it answers that there is no room to all that needs room. The
+// rest is evaluated again, alone, so that what does need room cannot take it along
+// once more; what was evaluated on top waits its turn again.
 func (w *writer) refuse(b *batch, err error) {
+	w.db.space.look()
 	w.db.space.low.Store(true)
 	w.db.space.refused.Store(true)
 	w.db.checkpoint.poke()
+	waits := w.allWait(b)
 	var again []*request
 	var jobs []*appendJob
 	for _, r := range b.requests {
-		if r.err == nil && (!b.grows || r.grows) {
+		if !waits && r.err == nil && (!b.grows || r.grows) {
 			r.fail(fromLog(err))
 		} else {
 			again = append(again, r)
@@ -324,11 +362,26 @@ func (w *writer) refuse(b *batch, err error) {
 	}
 	w.jobs = append(jobs, w.jobs...)
 	w.requests = append(slices.Clone(w.open.requests), w.requests...)
+	if waits {
+		w.requests = append(again, w.requests...)
+		again = nil
+	}
 	w.reevaluate(again)
 	if len(again)+len(jobs) > 0 {
 		w.open.alone = true
 		w.startFlush() // before anybody who would have it refused once more joins
 	}
+}
+
+// allWait says whether what needs room in a batch waits for the next checkpoint.
+func (w *writer) allWait(b *batch) bool {
+	waits := false
+	for _, r := range b.requests {
+		if r.err == nil && (!b.grows || r.grows) && w.mayWait(r) {
+			waits = true
+		}
+	}
+	return waits
 }
 
 // reevaluate evaluates requests again, on top of what is durable. What does not
@@ -342,8 +395,7 @@ func (w *writer) reevaluate(again []*request) {
 	w.db.pins.rewind(0)
 	w.open.reset(w.next, w.base())
 	w.written, w.now = w.open.first, w.db.clock.read()
-	for len(again) > 0 && !w.open.full() {
-		w.evaluate(again[0])
+	for len(again) > 0 && !w.full() && w.evaluate(again[0]) {
 		again = again[1:]
 	}
 	w.requests = append(again, w.requests...)
@@ -417,10 +469,14 @@ func (w *writer) rest() {
 // which records will be needed once that is done.
 func (w *writer) freeze() (frozen *delta.Delta, redo uint64) {
 	w.frozenDelta = w.applier.delta.Freeze()
+	w.since = lbs.NoBlock
 	w.resetWorking(new(delta.Delta), w.version)
 	w.publish(new(delta.Delta), w.version)
 	return w.frozenDelta, w.next
 }
+
+// needed is the block from which records are needed when nothing is frozen.
+func (w *writer) needed() uint64 { return min(w.since, w.next) }
 
 // adopt publishes the tree of a ROOT that is durable; done drops the delta that
 // is merged in it.

@@ -132,6 +132,8 @@ type Space struct {
 	Used    int64 // segments, in use by numbered blocks or not yet
 	Spare   int64 // segments ready for the next blocks, the reserve included
 	Reserve int64 // of Spare, what only Reserve appends may use
+	Tail    int64 // what is left of the last segment
+	Segment int64 // size of the segments that are made now
 	Free    int64 // what the file system would still give to us
 	Total   int64 // size of the file system
 }

@@ -5,18 +5,20 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
 
 // newFullable is a mounted store on a small disk of its own.
-func newFullable(t *testing.T, megabytes int) *place {
+func newFullable(t *testing.T, kilobytes int) *place {
 	needMount(t)
 	p := newPlace(t)
 	if err := os.Mkdir(p.home+"/disk", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	err := syscall.Mount("kivaloo-test", p.home+"/disk", "tmpfs", 0, fmt.Sprintf("size=%dm", megabytes))
+	err := syscall.Mount("kivaloo-test", p.home+"/disk", "tmpfs", 0, fmt.Sprintf("size=%dk", kilobytes))
 	if err != nil {
 		skipMount(t, "cannot mount a tmpfs: "+err.Error())
 	}
@@ -56,7 +58,7 @@ func checkFilled(t *testing.T, p *place, dir string, from, to int) {
 // TestFullDisk: writes get ENOSPC, all that was acknowledged stays, deleting works
 // and makes room without a restart, on both sides. And again, and after a kill.
 func TestFullDisk(t *testing.T) {
-	p := newFullable(t, 32)
+	p := newFullable(t, 32<<10)
 	for round := range 3 {
 		dir := fmt.Sprintf("round%d", round)
 		if err := os.Mkdir(p.path(dir), 0o755); err != nil {
@@ -119,4 +121,51 @@ func emptyAgain(t *testing.T, p *place, dir string, n int) {
 		t.Fatalf("still no room for 100 kB after half of the files were deleted (%d tries)", written)
 	}
 	shell(t, p.mnt, "rm -rf again "+dir)
+}
+
+// TestSmallDisksAreEmptied: some disks, once they were full, let nothing be deleted
+// any more: a ninth MiB was enough, or three writers on the eighth.
+func TestSmallDisksAreEmptied(t *testing.T) {
+	for _, kilobytes := range []int{4096, 8192, 9216 - 24, 9216} {
+		t.Run(fmt.Sprint(kilobytes, "k"), func(t *testing.T) {
+			p := newFullable(t, kilobytes)
+			shell(t, p.mnt, "mkdir r")
+			n := fillSmall(t, p)
+			if kilobytes == 9216 {
+				p.crash()
+				p.mount()
+			}
+			shell(t, p.mnt, "rm -rf r")
+			big := strings.Repeat("x", kilobytes<<10/3)
+			if err := os.WriteFile(p.path("big"), []byte(big), 0o644); err != nil {
+				t.Errorf("a third of the disk, after %d files were deleted: %v", n, err)
+			}
+			shell(t, p.mnt, "mkdir s; rm -r s big")
+		})
+	}
+}
+
+// fillSmall writes small files, with three writers, until each is refused.
+func fillSmall(t *testing.T, p *place) int {
+	var written atomic.Int64
+	var wg sync.WaitGroup
+	for w := range 3 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				text := strings.Repeat("A", []int{5, 100, 900, 3000, 10000}[(7*i+w)%5])
+				err := os.WriteFile(p.path(fmt.Sprintf("r/%d-%d", w, i)), []byte(text), 0o644)
+				if errors.Is(err, syscall.ENOSPC) {
+					return
+				}
+				if err != nil || i > 1e5 {
+					t.Errorf("file %d: %v", i, err)
+					return
+				}
+				written.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("full after %d files", written.Load())
+	return int(written.Load())
 }

@@ -94,7 +94,7 @@ const outgrownFactor = 4
 func (s *Store) outgrown(next, blocks uint64) bool {
 	t := *s.table.Load()
 	last := t.last()
-	return last.first != next && last.bytes >= outgrownFactor*s.segmentBytes(t.bytes()) &&
+	return last.first != next && last.bytes >= outgrownFactor*s.pool.targetBytes() &&
 		s.pool.hasSmaller(headerBytes+int64(blocks)*int64(s.blockBytes), last.bytes/outgrownFactor)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 
 	"kivaloo/lbs"
 	"kivaloo/lbs/disk"
@@ -118,7 +119,7 @@ func (l *listing) leftovers() []string {
 func (s *Store) createSegment0() error {
 	temp := s.path(spareName(0) + tempSuffix)
 	err := s.writeFile(temp, func(f disk.File) error {
-		if err := zeroFill(f, s.segmentBytes(0), nil); err != nil {
+		if err := zeroFill(f, s.segmentBytes(0, s.limit(0)), nil); err != nil {
 			return err
 		}
 		p := make([]byte, headerBytes)
@@ -157,15 +158,33 @@ func (s *Store) writeFile(name string, write func(disk.File) error) error {
 	return f.Sync()
 }
 
-// segmentBytes is the size of the next segment file of a store that takes so much:
-// its share, down to a power of two so that files of few sizes are recycled among
-// each other, and room for one block in any case.
-func (s *Store) segmentBytes(used int64) int64 {
+// segmentBytes is the size of the next segment file of a store that takes so much,
+// and may take so much at most: its share of the former, down to a power of two so
+// that files of few sizes are recycled among each other; on a small disk one of two
+// sizes below those, near to its share of the latter; and room for one block in any
+// case.
+func (s *Store) segmentBytes(used, limit int64) int64 {
 	size := s.opts.MinSegmentBytes
 	for size*2 <= used/segmentShare {
 		size *= 2
 	}
+	if s.blockBytes <= smallBlockBytesMax {
+		for small := int64(2 * smallSegmentBytes); small >= smallSegmentBytes; small /= 2 {
+			if limit/smallSegmentShare < size && small < size {
+				size = small
+			}
+		}
+	}
 	return roundUp(max(min(size, s.opts.MaxSegmentBytes), int64(headerBytes+s.blockBytes)))
+}
+
+// limit is what a store could take on its disk that takes so much now.
+func (s *Store) limit(taken int64) int64 {
+	u, err := s.fs.Usage(s.dir)
+	if err != nil {
+		return math.MaxInt64 // whoever needs the room will see
+	}
+	return taken + u.Free
 }
 
 // roundUp keeps files whole numbers of what a direct read takes.

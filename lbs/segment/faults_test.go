@@ -241,6 +241,46 @@ func TestFullDiskKeepsTheReserveForDeletes(t *testing.T) {
 	add(t, s, 448, 20000)
 }
 
+// A checkpoint that had used up the reserve, on a disk with almost a segment free,
+// was refused the little that it needed to free some, for ever.
+func TestAReserveAppendGetsAShortSegment(t *testing.T) {
+	f := faultdisk.New(crashdisk.New(1))
+	s := open(t, f, small)
+	must(t, s.WaitSpares())
+	left := small.MinSegmentBytes - 512
+	f.SetRoom(left)
+	var err error
+	for err == nil {
+		_, err = s.Append(s.Next(), lbstest.Payload(s.Next(), 448), lbs.Reserve)
+	}
+	if !errors.Is(err, lbs.ErrNoSpace) {
+		t.Fatal(err)
+	}
+	all := s.Segments()
+	if short := all[len(all)-1].Bytes; short >= small.MinSegmentBytes || short > left {
+		t.Errorf("the last segment has %d bytes, %d were left", short, left)
+	}
+	u, err := s.Space()
+	must(t, err)
+	if u.Spare != 0 || u.Tail != 0 {
+		t.Errorf("left over: %+v", u)
+	}
+	must(t, s.Close())
+	s, err = Open(f, dir, small)
+	must(t, err)
+	defer s.Close()
+	for i := range uint64(s.Next()) {
+		if !isThere(t, s, i, 448) {
+			t.Fatalf("block %d cannot be read", i)
+		}
+	}
+	// What comes free belongs to the reserve first.
+	f.SetRoom(small.MinSegmentBytes)
+	if _, err := s.Append(s.Next(), []byte("ordinary"), lbs.Ordinary); !errors.Is(err, lbs.ErrNoSpace) {
+		t.Errorf("an ordinary append got what the reserve lacks: %v", err)
+	}
+}
+
 // TestFilesWithTwoNamesAreNotWrittenTo: a backup made of hard links, of a segment
 // that is freed and of a spare.
 func TestFilesWithTwoNamesAreNotWrittenTo(t *testing.T) {

@@ -14,6 +14,10 @@ const (
 	// flushes: a commit's own flush would else wait for a whole segment of zeros.
 	zeroBytes  = 1 << 20
 	flushAfter = 4 << 20
+
+	// shortLeaves is what a short segment leaves of the disk: a name or a line in a
+	// log may need a block.
+	shortLeaves = 32 << 10
 )
 
 var errNoRoom = fmt.Errorf("the next segment does not fit: %w", syscall.ENOSPC)
@@ -53,11 +57,50 @@ func (p *pool) serve(a ask) (spare, error) {
 		_, err := p.replenish(sparesWanted)
 		return spare{}, err
 	}
+	if a.room == lbs.Ordinary {
+		// What room there is belongs to the reserve first.
+		if err := p.mend(); err != nil {
+			return spare{}, err
+		}
+	}
 	if sp, ok, err := p.pick(a.bytes, a.room); ok || err != nil {
 		return sp, err
 	}
 	_, target := p.missing()
-	return p.make(max(a.bytes, target))
+	sp, err := p.make(max(a.bytes, target))
+	if a.room == lbs.Reserve && disk.IsNoSpace(err) {
+		return p.makeShort(a.bytes)
+	}
+	return sp, err
+}
+
+// mend makes what the reserve lacks.
+func (p *pool) mend() error {
+	for {
+		p.mu.Lock()
+		whole, target := p.sumLocked() >= p.reserveLocked(), p.mu.target
+		p.mu.Unlock()
+		if whole {
+			return nil
+		}
+		sp, err := p.make(target)
+		if err != nil {
+			return err
+		}
+		p.add(sp)
+	}
+}
+
+// makeShort makes a spare of what is left of the disk, where a whole one does not
+// fit: with it a checkpoint can go on, and free some.
+func (p *pool) makeShort(bytes int64) (spare, error) {
+	u, err := p.store.fs.Usage(p.store.dir)
+	if err != nil {
+		return spare{}, err
+	}
+	size := max(bytes, (u.Free-shortLeaves)/disk.DirectBytes*disk.DirectBytes)
+	sp := spare{p.nextName(), size}
+	return sp, p.fill(sp)
 }
 
 // replenish makes so many of the spares that are missing, and when none is, removes
@@ -124,6 +167,9 @@ func (p *pool) fill(sp spare) error {
 	if err != nil {
 		return err
 	}
+	p.mu.Lock()
+	p.mu.limit = s.table.Load().bytes() + p.sumLocked() + u.Free
+	p.mu.Unlock()
 	if u.Free < sp.bytes {
 		return errNoRoom
 	}

@@ -72,10 +72,14 @@ func (s *Store) Space() (lbs.Space, error) {
 	if err != nil {
 		return lbs.Space{}, err
 	}
-	spare, reserve := s.pool.bytes()
+	spare, reserve, target := s.pool.bytes()
+	t := *s.table.Load()
+	last := t.last()
 	return lbs.Space{
-		Used: s.table.Load().bytes(), Spare: spare, Reserve: reserve,
-		Free: u.Free, Total: u.Total,
+		Used: t.bytes(), Spare: spare, Reserve: reserve,
+		Tail:    max(0, last.bytes-last.offset(max(s.Next(), last.first), s.blockBytes)),
+		Segment: target,
+		Free:    u.Free, Total: u.Total,
 	}, nil
 }
 

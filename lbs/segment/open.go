@@ -44,6 +44,14 @@ const (
 	segmentShare    = 16
 	minSegmentBytes = 1 << 20
 	maxSegmentBytes = 64 << 20
+
+	// On a disk of less than 12 MiB, 1 MiB would be too much: the reserve, the last
+	// segment and the one before it would be most of it. This holds two chunks of
+	// the engine (128 KiB and a header each), and some pages.
+	smallSegmentBytes = 288 << 10
+	smallSegmentShare = 12
+	// smallBlockBytesMax: in larger blocks it would hold but one.
+	smallBlockBytesMax = 8 << 10
 )
 
 // Store is a log in segment files. It implements lbs.Segmented.

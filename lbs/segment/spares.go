@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// reserveSpares are kept back for deleting and cleaning on a full disk: one for
-	// the step, one for the segment that the step may begin.
+	// reserveSpares are kept back for deleting and cleaning on a full disk, in bytes
+	// of the size that segments should have: one for the step, one for the segment
+	// that the step may begin.
 	reserveSpares = 2
 
 	// sparesWanted keeps one more ahead of the writer.
@@ -47,6 +48,7 @@ type pool struct {
 		sync.Mutex
 		ready  []spare // smallest first
 		target int64   // the size that segments should have now
+		limit  int64   // what the store can take on its disk, when that was last looked at
 		most   int     // how many spares may be kept
 		lastID uint32
 		err    error // of the last attempt to make a spare
@@ -78,6 +80,7 @@ func newPool(s *Store, spares []found) *pool {
 		p.mu.lastID = max(p.mu.lastID, f.id)
 		p.add(spare{f.name, f.bytes})
 	}
+	p.mu.limit = s.limit(s.table.Load().bytes() + p.sumLocked())
 	go p.run()
 	return p
 }
@@ -91,10 +94,18 @@ func (p *pool) close() {
 // there are, and wakes the goroutine.
 func (p *pool) want(t table) {
 	p.mu.Lock()
-	p.mu.target = p.store.segmentBytes(t.bytes())
+	p.mu.target = p.store.segmentBytes(t.bytes(), p.mu.limit)
 	p.mu.most = sparesWanted + len(t)/sparesShare
+	p.judgeLocked()
 	p.mu.Unlock()
 	p.kick()
+}
+
+// targetBytes is the size that segments should have now.
+func (p *pool) targetBytes() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.target
 }
 
 func (p *pool) kick() {
@@ -167,15 +178,16 @@ func (p *pool) pick(bytes int64, room lbs.Room) (spare, bool, error) {
 func (p *pool) pop(bytes int64, room lbs.Room) (spare, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if room == lbs.Ordinary && len(p.mu.ready) <= reserveSpares {
-		return spare{}, false
-	}
 	for i, sp := range p.mu.ready {
-		if sp.bytes >= bytes {
-			p.mu.ready = slices.Delete(p.mu.ready, i, i+1)
-			p.judgeLocked()
-			return sp, true
+		if sp.bytes < bytes {
+			continue
 		}
+		if room == lbs.Ordinary && p.sumLocked()-sp.bytes < p.reserveLocked() {
+			break // the others are larger
+		}
+		p.mu.ready = slices.Delete(p.mu.ready, i, i+1)
+		p.judgeLocked()
+		return sp, true
 	}
 	return spare{}, false
 }
@@ -193,6 +205,17 @@ func (p *pool) hasSmaller(least, most int64) bool {
 	return false
 }
 
+// sumLocked is what all spares take.
+func (p *pool) sumLocked() (sum int64) {
+	for _, sp := range p.mu.ready {
+		sum += sp.bytes
+	}
+	return sum
+}
+
+// reserveLocked is how much of that should be in reserve.
+func (p *pool) reserveLocked() int64 { return reserveSpares * p.mu.target }
+
 func (p *pool) add(sp spare) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -205,24 +228,20 @@ func (p *pool) add(sp spare) {
 }
 
 func (p *pool) judgeLocked() {
-	p.low.Store(len(p.mu.ready) < reserveSpares && disk.IsNoSpace(p.mu.err))
+	p.low.Store(p.sumLocked() < p.reserveLocked() && disk.IsNoSpace(p.mu.err))
 }
 
 // discard removes a spare that turned out to be of no use.
 func (p *pool) discard(sp spare) { _ = p.store.fs.Remove(p.store.path(sp.name)) }
 
-// bytes is what all spares take, and what of it only the reserve may use: the
-// blocks of the smallest ones, for those are taken first.
-func (p *pool) bytes() (all, reserve int64) {
+// bytes is what all spares take, what of it only the reserve may use, and the size
+// that segments should have.
+func (p *pool) bytes() (all, reserve, target int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, sp := range p.mu.ready {
-		all += sp.bytes
-		if i < reserveSpares {
-			reserve += sp.bytes - headerBytes
-		}
-	}
-	return all, reserve
+	all = p.sumLocked()
+	headers := int64(min(len(p.mu.ready), reserveSpares) * headerBytes)
+	return all, max(0, min(all, p.reserveLocked())-headers), p.mu.target
 }
 
 // welcomes says whether a file of so many bytes should become a spare, beside so
@@ -242,13 +261,13 @@ func (p *pool) suitsLocked(bytes int64) bool {
 func (p *pool) missing() (n int, target int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n = sparesWanted
+	lacks := sparesWanted * p.mu.target
 	for _, sp := range p.mu.ready {
 		if p.suitsLocked(sp.bytes) {
-			n--
+			lacks -= sp.bytes
 		}
 	}
-	return n, p.mu.target
+	return int((lacks + p.mu.target - 1) / p.mu.target), p.mu.target
 }
 
 func (p *pool) nextName() string {
