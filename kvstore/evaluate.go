@@ -75,6 +75,7 @@ func (w *writer) carryOut(r *request, n int) {
 			return
 		}
 	}
+	r.grows = r.grows || w.open.size() > r.from+reserveTxnMax
 	w.version = first + uint64(n) - 1
 	r.result.Version = kv.Stamp(w.version)
 	w.open.grows = w.open.grows || r.grows
@@ -84,6 +85,11 @@ func (w *writer) carryOut(r *request, n int) {
 // bring itself, and as much again. Patches of a large value write whole chunks, so
 // that many small ones can come to far more than they say.
 const txnAppendMax = 128 << 20
+
+// reserveTxnMax bounds what one transaction that only deletes may write and still
+// use the reserve: a deleted prefix writes a pair again for each link whose value
+// keeps one name, and then the checkpoint that would free something finds no room.
+const reserveTxnMax = lowLogBytes / 2
 
 var (
 	// errNoPair: an effect found no pair to act on.

@@ -181,7 +181,8 @@ func TestAllNamesGoneAtOnce(t *testing.T) {
 }
 
 // TestUnlinkingOnAFullDisk: to take one of two names writes the whole pair under
-// the other. On a full disk that still goes on until nothing is left.
+// the other. On a full disk that still goes on until nothing is left, name by name.
+// A prefix of many would take the reserve that the checkpoint needs: it is refused.
 func TestUnlinkingOnAFullDisk(t *testing.T) {
 	db, d := openMemory(t, Options{})
 	defer db.Kill()
@@ -196,6 +197,19 @@ func TestUnlinkingOnAFullDisk(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
+	}
+	refused := 0
+	for i := range 5 {
+		prefix := kv.Effect{Op: kv.DeletePrefix, Key: []byte(fillKey("a", i+1))}
+		switch _, err := db.Commit(ctx, &kv.Txn{Effects: []kv.Effect{prefix}}); {
+		case errors.Is(err, kv.ErrNoSpace):
+			refused++
+		case err != nil: // and nil where a checkpoint has just made room
+			t.Errorf("deleting the prefix %s: %v", prefix.Key, err)
+		}
+	}
+	if refused == 0 {
+		t.Error("no prefix was refused")
 	}
 	for _, name := range []string{"a", "b"} {
 		for i := range n {

@@ -86,7 +86,8 @@ const (
 	// Delete removes the pair; there need be none.
 	Delete
 	// DeletePrefix removes every pair whose key begins with Key. ErrTooLarge: more
-	// names of values with links are among them than one transaction carries.
+	// names of values with links are among them than one transaction carries; on a
+	// full disk, ErrNoSpace: delete these one by one.
 	DeletePrefix
 	// Move gives the pair of Key the key To, dropping what was there. Birth,
 	// Modified and metadata move with it. Key must be there. A move to its own
