@@ -89,7 +89,7 @@ const txnAppendMax = 128 << 20
 // reserveTxnMax bounds what one transaction that only deletes may write and still
 // use the reserve: a deleted prefix writes a pair again for each link whose value
 // keeps one name, and then the checkpoint that would free something finds no room.
-const reserveTxnMax = lowLogBytes / 2
+const reserveTxnMax = 2 * lowBytesMin
 
 var (
 	// errNoPair: an effect found no pair to act on.
