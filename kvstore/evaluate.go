@@ -39,9 +39,9 @@ func (w *writer) admit(r *request) (err error) {
 	if r.grows, err = w.growing(r.txn); err != nil {
 		return err
 	}
-	if r.grows {
+	if r.grows && len(r.blobs) == 0 { // else it was asked when its values were written ahead
 		err = w.db.space.admit()
-	} else if !w.db.space.deletable() && (w.db.checkpoint.stuck.Load() || w.db.space.kept()) {
+	} else if !r.grows && !w.db.space.deletable() && (w.db.checkpoint.stuck.Load() || w.db.space.kept()) {
 		err = errNotDeletable
 	}
 	if err != nil {

@@ -42,6 +42,11 @@ const (
 	tightSegments = 5
 )
 
+// waitsMax is how many checkpoints one who finds no room waits for, as long as they
+// may free something: the first may do no more than move the redo point, and what
+// the next frees may go to somebody else.
+const waitsMax = 4
+
 // lowBytes is lowShare of a segment.
 func (s *space) lowBytes(u *lbs.Space) int64 {
 	return min(max(u.Segment/lowShare, lowBytesMin, 2*int64(s.log.BlockBytes())), jobBytesMax)
@@ -126,7 +131,7 @@ func (s *space) look() {
 		s.lowBound.Store(max(s.lowBytes(&u), (s.room(&u)-parts(&u, roomForDeleting))/boundShare))
 		low := u.Free+u.Spare-u.Reserve < 2*s.usualBound()+u.Reserve
 		s.low.Store(low)
-		s.tight.Store(low && s.needed() > most(&u))
+		s.tight.Store(low && s.needed(&u) > most(&u))
 	}
 }
 
@@ -136,16 +141,19 @@ func most(u *lbs.Space) int64 {
 	return max(0, min(all/tightShare, (all-tightSegments*u.Segment)/3*2))
 }
 
-// needed is what is live or will be: a segment that is held is all needed, and what
-// is not merged yet may be.
-func (s *space) needed() int64 {
+// needed is what is live or will be: a segment that is held is all needed, as far as
+// it is written, and what is not merged yet may be.
+func (s *space) needed(u *lbs.Space) int64 {
 	segments := s.segmented.Segments()
 	sum := s.unmerged()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, g := range segments {
+	for i, g := range segments {
 		if s.mu.held[g.First] > 0 {
 			sum += g.Bytes
+			if i == len(segments)-1 {
+				sum -= u.Tail
+			}
 		} else {
 			sum += max(0, s.mu.live[g.First])
 		}

@@ -32,7 +32,7 @@ type request struct {
 	result  kv.Result
 	err     error
 	grows   bool // needs room that deleting does not give back
-	waited  bool // for a checkpoint to free some
+	waits   int  // for checkpoints to free some
 	from    int  // size of the batch when it was begun
 	changes []kv.Change
 }

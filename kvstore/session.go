@@ -425,7 +425,7 @@ func (s *session) Reserve(ctx context.Context, n int64) error {
 		return err
 	}
 	err := s.reserve(n)
-	if errors.Is(err, kv.ErrNoSpace) && s.db.checkpoint.freed() {
+	for waits := 0; errors.Is(err, kv.ErrNoSpace) && waits < waitsMax && s.db.checkpoint.freed(); waits++ {
 		err = s.reserve(n)
 	}
 	return err

@@ -247,12 +247,12 @@ func (db *DB) writeChunks(blob uint64, number uint32, data []byte) (refs []page.
 // appendStaged appends chunks that no pair names yet. Where there is no room for
 // them, a checkpoint may free some.
 func (db *DB) appendStaged(items [][]byte) (j *appendJob, err error) {
-	for waited := false; ; waited = true {
+	for waits := 0; ; waits++ {
 		j = &appendJob{items: items, grows: true}
 		if err = db.space.admit(); err == nil {
 			_, err = db.appendJob(j)
 		}
-		if waited || !errors.Is(err, kv.ErrNoSpace) || !db.checkpoint.freed() {
+		if waits == waitsMax || !errors.Is(err, kv.ErrNoSpace) || !db.checkpoint.freed() {
 			return j, err
 		}
 	}

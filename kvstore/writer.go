@@ -197,10 +197,10 @@ func (w *writer) slowed() bool {
 // mayWait says whether a request that finds no room should be evaluated again
 // after the next checkpoint, which then is waited for.
 func (w *writer) mayWait(r *request) bool {
-	if r.waited || w.stopping || !w.db.checkpoint.mayFree() {
+	if r.waits == waitsMax || w.stopping || !w.db.checkpoint.mayFree() {
 		return false
 	}
-	r.waited = true
+	r.waits++
 	w.awaited = w.db.checkpoint.ask()
 	return true
 }
