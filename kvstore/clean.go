@@ -28,7 +28,6 @@ type cleaning struct {
 // A chunkMove is a chunk that has been copied.
 type chunkMove struct {
 	key      []byte
-	item     []byte // until it is copied
 	from, to page.Ref
 }
 

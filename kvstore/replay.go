@@ -3,7 +3,6 @@ package kvstore
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"slices"
 
 	"kivaloo/kvstore/delta"
@@ -141,7 +140,7 @@ func sortRun(row []runOp, shared int) {
 	}
 	shared = sharedBytes(row, shared)
 	for i := range row {
-		row[i].head = headAt(row[i].entry.Key, shared)
+		row[i].head = delta.Head(row[i].entry.Key[shared:])
 	}
 	slices.SortFunc(row, func(a, b runOp) int {
 		if a.head != b.head {
@@ -175,9 +174,9 @@ func sortTies(row []runOp, shared int) {
 // longer than they are, for their padding, and so are compared whole.
 func sortTails(row []runOp, shared int) {
 	const fewMax = 16
-	short := slices.ContainsFunc(row, func(o runOp) bool { return len(o.entry.Key) < shared+headBytes })
+	short := slices.ContainsFunc(row, func(o runOp) bool { return len(o.entry.Key) < shared+delta.HeadBytes })
 	if !short && len(row) > fewMax {
-		sortRun(row, shared+headBytes)
+		sortRun(row, shared+delta.HeadBytes)
 		return
 	}
 	slices.SortFunc(row, func(a, b runOp) int {
@@ -199,16 +198,4 @@ func sharedBytes(row []runOp, shared int) int {
 		}
 	}
 	return max(n, shared)
-}
-
-// headBytes of a key are compared as one number.
-const headBytes = 8
-
-func headAt(key []byte, at int) uint64 {
-	if len(key) >= at+headBytes {
-		return binary.BigEndian.Uint64(key[at:])
-	}
-	var h [headBytes]byte
-	copy(h[:], key[min(at, len(key)):])
-	return binary.BigEndian.Uint64(h[:])
 }

@@ -33,12 +33,16 @@ type node struct {
 	children   []*node // none in a leaf, else one more than items
 }
 
-// headOf is the head of what follows the prefix in a key.
-func headOf(rest []byte) uint64 {
-	if len(rest) >= 8 {
+// HeadBytes of a key are compared as one number, its head.
+const HeadBytes = 8
+
+// Head is the head of what follows a prefix in a key: padded with zeros, so that
+// heads order keys, except where they are equal.
+func Head(rest []byte) uint64 {
+	if len(rest) >= HeadBytes {
 		return binary.BigEndian.Uint64(rest)
 	}
-	var h [8]byte
+	var h [HeadBytes]byte
 	copy(h[:], rest)
 	return binary.BigEndian.Uint64(h[:])
 }
@@ -66,7 +70,7 @@ func (n *node) find(key []byte) (int, bool) {
 		}
 		return n.count, false
 	}
-	h := headOf(key[n.prefix:])
+	h := Head(key[n.prefix:])
 	i := n.headSearch(h)
 	for ; i < n.count && n.heads[i] == h; i++ {
 		switch c := bytes.Compare(n.items[i].Key[n.prefix:], key[n.prefix:]); {
@@ -131,14 +135,14 @@ func (n *node) open(i int, key []byte) {
 		n.items[i] = &Entry{Key: key}
 		n.setPrefix(shared)
 	}
-	n.heads[i] = headOf(key[n.prefix:])
+	n.heads[i] = Head(key[n.prefix:])
 }
 
 // setPrefix makes the heads begin elsewhere.
 func (n *node) setPrefix(prefix int) {
 	n.prefix = prefix
 	for i, e := range n.items[:n.count] {
-		n.heads[i] = headOf(e.Key[prefix:])
+		n.heads[i] = Head(e.Key[prefix:])
 	}
 }
 
